@@ -1,0 +1,133 @@
+"""From the command line to checked settings and Beam's options."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from apache_beam.options.pipeline_options import (
+    PipelineOptions,
+    StandardOptions,
+    _BeamArgumentParser,
+)
+from pydantic import ValidationError
+
+from options.settings import Settings, is_secret, variable
+from options.sources import SourceError
+from options.workers import WorkerSettings
+
+DIRECT_RUNNER = "DirectRunner"
+
+
+class SettingsError(Exception):
+    """Settings are wrong; the message has a line for each."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Everything that the command line, and the sources beside it, ask for.
+
+    Args:
+        settings: checked; hold secrets.
+        workers: the same for workers, without secrets.
+        beam: Beam's own options.
+        runner: the value of `--runner`.
+        argv: the command line.
+    """
+
+    settings: Settings
+    workers: WorkerSettings
+    beam: PipelineOptions
+    runner: str
+    argv: tuple[str, ...]
+
+
+def load(argv: Sequence[str]) -> Loaded:
+    """Read all sources and check every setting.
+
+    Beam's own flags pass through. So do flags that nobody here knows, when `--runner` is not
+    DirectRunner: they may be the runner's.
+
+    Raises:
+        SettingsError: a setting is wrong, or a flag is unknown.
+    """
+    flags, unknown = _parse(argv)
+    beam = PipelineOptions(list(argv))
+    runner = beam.view_as(StandardOptions).runner or DIRECT_RUNNER
+    if unknown and runner == DIRECT_RUNNER:
+        raise SettingsError("\n".join(_explain_unknown(unknown)))
+    settings = load_settings(flags)
+    return Loaded(settings, WorkerSettings.of(settings, flags), beam, runner, tuple(argv))
+
+
+def load_settings(flags: dict[str, Any]) -> Settings:
+    """Read the settings from all sources; `flags` win.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    try:
+        return Settings(**flags)
+    except SourceError as error:
+        raise SettingsError(str(error)) from None
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(dict(each)) for each in error.errors())) from None
+
+
+def require(settings: Settings, *names: str) -> None:
+    """Check that settings without a usable default are set.
+
+    Raises:
+        SettingsError: one is empty.
+    """
+    missing = [name for name in names if not getattr(settings, name)]
+    if missing:
+        raise SettingsError(
+            "\n".join(f"--{name} ({variable(name)}): required, and not set" for name in missing)
+        )
+
+
+class _Parser(_BeamArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
+def _parse(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the flags of ours that are set, and what neither we nor Beam know."""
+    parser = _Parser(allow_abbrev=False, add_help=False)
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(parser)
+    values, unknown = parser.parse_known_args(list(argv))
+    flags = {
+        name: value
+        for name, value in vars(values).items()
+        if name in Settings.model_fields and value is not None
+    }
+    return flags, unknown
+
+
+def _explain(error: dict[str, Any]) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    name = str(error["loc"][0])
+    if is_secret(name):
+        return f"{variable(name)}: {message}"
+    return f"--{name} ({variable(name)}): {message}, got {error['input']!r}"
+
+
+def _explain_unknown(unknown: Sequence[str]) -> list[str]:
+    # A word behind an unknown flag is its value, and may be a secret: it is not shown.
+    flags = [word.split("=")[0] for word in unknown if word.startswith("-")]
+    return [_explain_flag(flag) for flag in flags] or [f"unexpected argument {unknown[0]!r}"]
+
+
+def _explain_flag(flag: str) -> str:
+    name = flag.lstrip("-")
+    if name in Settings.model_fields:  # only a secret has no flag
+        return (
+            f"{flag}: a secret is no flag, the process list would show it; "
+            f"set the variable {variable(name)}"
+        )
+    near = difflib.get_close_matches(name, Settings.model_fields, 1)
+    return f"{flag}: unknown flag; " + (f"did you mean --{near[0]}?" if near else "see --help")

@@ -1,0 +1,103 @@
+"""Shows what a run does: one live line in a terminal, else a JSON log line every 10 s."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol, TextIO
+
+from msgspec.structs import asdict
+from tqdm import tqdm
+
+from pipeline.counts import Counts
+
+_LOGGER = logging.getLogger("pipeline.progress")
+_LOG_INTERVAL_SECS = 10.0
+_RATE_WINDOW_SECS = 2.0  # long enough to be calm, short enough to be live
+
+
+class Progress(Protocol):
+    """Takes the counts of a run, again and again."""
+
+    def update(self, counts: Counts) -> None: ...
+
+    def close(self, counts: Counts) -> None: ...
+
+
+def open_progress(*, until_end: bool, stream: TextIO = sys.stderr) -> Progress:
+    """Return what suits the stream: a terminal gets a live line, a file gets log lines."""
+    return LiveLine(until_end=until_end, stream=stream) if stream.isatty() else LogLines()
+
+
+class Rate:
+    """Events a second, over a short window.
+
+    Args:
+        window_secs: how long a value stays.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, window_secs: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._window_secs = window_secs
+        self._clock = clock
+        self._start = (clock(), 0)
+        self._per_sec = 0.0
+
+    def update(self, total: int) -> float:
+        """Take in the total, return the events a second of the last whole window."""
+        now = self._clock()
+        then, total_then = self._start
+        if now - then >= self._window_secs:
+            self._per_sec = (total - total_then) / (now - then)
+            self._start = (now, total)
+        return self._per_sec
+
+
+class LiveLine:
+    """One line that is written over: a progress bar when the run has an end."""
+
+    def __init__(self, *, until_end: bool, stream: TextIO) -> None:
+        bar = "{percentage:3.0f}%|{bar:20}| " if until_end else ""
+        self._rate = Rate(_RATE_WINDOW_SECS)
+        self._bar = tqdm(
+            total=1, file=stream, bar_format=bar + "{desc}", dynamic_ncols=True, mininterval=0
+        )
+
+    def update(self, counts: Counts) -> None:
+        self._bar.total = max(1, counts.read + (counts.lag or 0))
+        self._bar.n = counts.read
+        self._bar.set_description_str(line(counts, self._rate.update(counts.read)))
+
+    def close(self, counts: Counts) -> None:
+        self.update(counts)
+        self._bar.close()
+
+
+class LogLines:
+    """A log line every 10 s, and one at the end."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._rate = Rate(_LOG_INTERVAL_SECS, clock)
+        self._next = clock() + _LOG_INTERVAL_SECS
+
+    def update(self, counts: Counts) -> None:
+        if self._clock() >= self._next:
+            self._next += _LOG_INTERVAL_SECS
+            self._log("progress", counts)
+
+    def close(self, counts: Counts) -> None:
+        self._log("end", counts)
+
+    def _log(self, message: str, counts: Counts) -> None:
+        rate = round(self._rate.update(counts.read), 1)
+        _LOGGER.info(message, extra={**asdict(counts), "events_per_sec": rate})
+
+
+def line(counts: Counts, per_sec: float) -> str:
+    """Return the counts in one line."""
+    lag = "?" if counts.lag is None else f"{counts.lag:,}"
+    return (
+        f"read {counts.read:,}  written {counts.written:,}  duplicate {counts.duplicate:,}  "
+        f"skipped {counts.skipped:,}  dead {counts.dead:,}  lag {lag}  {per_sec:,.0f}/s"
+    )

@@ -1,0 +1,127 @@
+"""Beam's local runner, for streams that run for days on one machine.
+
+Beam's `DirectRunner` tries to download and start Prism, and the `FnApiRunner` behind it shows
+metrics only when a pipeline has ended, and nests one more generator in memory for each bundle.
+This runner is `FnApiRunner` in a thread of its own, with live metrics and flat memory.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from apache_beam.metrics import monitoring_infos
+from apache_beam.metrics.metric import MetricResults
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pipeline import Pipeline
+from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.runner import PipelineResult, PipelineState
+
+_Info = Any  # metrics_pb2.MonitoringInfo, which has no types
+
+
+class StreamingDirectRunner(fn_runner.FnApiRunner):
+    """Runs a pipeline on this machine until its sources end.
+
+    Args:
+        request_stop: asks the pipeline's sources to end; what `cancel` calls.
+    """
+
+    def __init__(self, request_stop: Callable[[], None]) -> None:
+        super().__init__()
+        self._request_stop = request_stop
+        self._infos: dict[str, dict[frozenset[Any], _Info]] = {}
+
+    def run_pipeline(self, pipeline: Pipeline, options: PipelineOptions) -> "RunningPipeline":
+        """Start the pipeline in a thread and return at once."""
+        return RunningPipeline(
+            lambda: super(StreamingDirectRunner, self).run_pipeline(pipeline, options),
+            self.metrics,
+            self._request_stop,
+        )
+
+    def metrics(self) -> MetricResults:
+        """Return the metrics of all bundles that have ended. Safe from any thread."""
+        infos = {stage: list(merged.values()) for stage, merged in self._infos.copy().items()}
+        return fn_runner.FnApiMetrics(infos, user_metrics_only=False)
+
+    def _execute_bundle(self, context: Any, manager: Any, bundle_input: Any) -> Any:
+        result = super()._execute_bundle(context, manager, bundle_input)
+        infos = result.process_bundle.monitoring_infos
+        merge_infos(self._infos.setdefault(manager.stage.name, {}), infos)
+        del infos[:]  # FnApiRunner would keep them too
+        return result
+
+
+class RunningPipeline(PipelineResult):
+    """A pipeline that runs in a thread."""
+
+    def __init__(
+        self,
+        run: Callable[[], PipelineResult],
+        metrics: Callable[[], MetricResults],
+        request_stop: Callable[[], None],
+    ) -> None:
+        super().__init__(PipelineState.RUNNING)
+        self._run = run
+        self._metrics = metrics
+        self._request_stop = request_stop
+        self._error: BaseException | None = None
+        # A daemon, so that a database that never answers cannot keep the process alive.
+        self._thread = threading.Thread(target=self._run_to_end, name="pipeline", daemon=True)
+        self._thread.start()
+
+    def wait_until_finish(self, duration: float | None = None) -> str:
+        """Block until the pipeline has ended.
+
+        Args:
+            duration: milliseconds to wait at most, None for ever.
+
+        Returns:
+            The state; RUNNING when the time is over.
+
+        Raises:
+            Exception: what a step of the pipeline raised.
+        """
+        self._thread.join(None if duration is None else duration / 1000)
+        if self._error is not None:
+            raise self._error
+        return str(self.state)
+
+    def cancel(self) -> str:
+        """Ask the sources to end; what they have read is written first."""
+        self._request_stop()
+        return str(self.state)
+
+    def metrics(self) -> MetricResults:
+        return self._metrics()
+
+    def _run_to_end(self) -> None:
+        try:
+            self._state = self._run().state
+        except BaseException as error:
+            self._error = error
+            self._state = PipelineState.FAILED
+
+
+def merge_infos(merged: dict[frozenset[Any], _Info], infos: Iterable[_Info]) -> None:
+    """Merge a bundle's monitoring infos into those of the bundles before it.
+
+    Counters and distributions add up. Of all else, gauges among them, the newest is kept:
+    Beam's `consolidate` would keep every one (Beam 2.77).
+    """
+    for info in infos:
+        key = monitoring_infos.to_key(info)
+        before = merged.get(key)
+        if before is None:
+            merged[key] = info
+        else:
+            merged[key] = next(iter(monitoring_infos.consolidate([info, before])))
+
+
+def _consolidate_eagerly(infos: Iterable[_Info]) -> list[_Info]:
+    return list(monitoring_infos.consolidate(infos))
+
+
+# `run_stages` keeps the lazy generator that this returns, and wraps it anew for every bundle:
+# 32 KB a bundle, and a RecursionError in the end (Beam 2.77).
+fn_runner.consolidate_monitoring_infos = _consolidate_eagerly

@@ -1,0 +1,49 @@
+"""What one write takes: rows and dead letters, bounded by count and by bytes."""
+
+from collections.abc import Sequence
+
+from transforms.copy_text import copy_line
+from transforms.dead_letters import DeadLetter
+from transforms.records import KafkaRecord
+from transforms.rows import Row
+
+_OVERHEAD_BYTES = 500  # of an element beside its raw record, about
+
+
+class Batch:
+    """Rows as COPY lines, the records they come from, and dead letters.
+
+    Args:
+        max_rows: rows and dead letters together.
+        max_bytes: of COPY lines and raw records together.
+    """
+
+    def __init__(self, max_rows: int, max_bytes: int) -> None:
+        self._room_rows = max_rows
+        self._room_bytes = max_bytes
+        self.records: list[KafkaRecord] = []
+        self.lines: list[str] = []
+        self.dead_letters: list[DeadLetter] = []
+
+    def add(self, outcome: Row | DeadLetter) -> bool:
+        """Add what became of one record; return whether the batch is full."""
+        size = _OVERHEAD_BYTES + len(outcome.record.value or b"")
+        if isinstance(outcome, Row):
+            line = copy_line(outcome)
+            size += len(line)
+            self.records.append(outcome.record)  # the rest of the row is in the line
+            self.lines.append(line)
+        else:
+            self.dead_letters.append(outcome)
+        self._room_rows -= 1
+        self._room_bytes -= size
+        return self._room_rows <= 0 or self._room_bytes <= 0
+
+    def __len__(self) -> int:
+        return len(self.records) + len(self.dead_letters)
+
+
+def copy_text(lines: Sequence[str], created_at: str) -> bytes:
+    """Return the lines as COPY input, each ended by the time of writing."""
+    end = created_at + "\n"
+    return (end.join(lines) + end).encode() if lines else b""
