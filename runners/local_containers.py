@@ -5,6 +5,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg2
 from confluent_kafka import KafkaException
@@ -86,7 +87,7 @@ def _kafka() -> Iterator[str]:
     with container:
         address = f"127.0.0.1:{port}"
         admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
-        _wait_until(lambda: bool(admin.list_topics(timeout=1.0).brokers))
+        _wait_for(lambda: admin.list_topics(timeout=1.0))
         yield address
 
 
@@ -101,25 +102,20 @@ def _postgres(password: str) -> Iterator[int]:
         .with_env("POSTGRES_PASSWORD", password)
     )
     with container:
-        _wait_until(
-            lambda: (
-                psycopg2.connect(
-                    host="127.0.0.1", port=port, user=_USER, password=password, connect_timeout=2
-                ).close()
-                is None
-            )
-        )
+        login: dict[str, Any] = {"user": _USER, "password": password, "connect_timeout": 2}
+        _wait_for(lambda: psycopg2.connect(host="127.0.0.1", port=port, **login).close())
         yield port
 
 
-def _wait_until(answers: Callable[[], bool]) -> None:
+def _wait_for(ask: Callable[[], object]) -> None:
+    """Ask until there is an answer; raise the last error after 120 s."""
     deadline = time.monotonic() + _START_TIMEOUT_SECS
     while True:
         try:
-            if answers():
-                return
-        except (KafkaException, psycopg2.OperationalError) as error:
-            last: Exception = error
-        if time.monotonic() > deadline:
-            raise last
-        time.sleep(_READY_POLL_SECS)
+            ask()
+        except (KafkaException, psycopg2.OperationalError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_READY_POLL_SECS)
+        else:
+            return
