@@ -103,7 +103,7 @@ def _topic_exists(settings: Settings, topic: str) -> bool:
 
 
 def _has_rows(settings: Settings) -> bool:
-    return bool(_query(settings, sql.SQL("SELECT FROM {} LIMIT 1").format(_TABLE)))
+    return bool(_query(settings, sql.SQL("SELECT 1 FROM {} LIMIT 1").format(_TABLE)))
 
 
 _TABLE = sql.Identifier(schema.ROW_TABLE)

@@ -1,6 +1,7 @@
 """Runs the chain: checks first, shows progress, stops on a signal."""
 
 import gc
+import logging
 import signal
 import time
 from collections.abc import Callable
@@ -28,6 +29,8 @@ _STOP_TIMEOUT_SECS = 9.0  # of the 10 that a stop may take
 # Many records are alive at once, and few of them are in cycles: Beam makes some a bundle. The
 # default of 700 new objects costs a tenth of the throughput.
 _GC_THRESHOLD = (50_000, 20, 100)
+
+_LOGGER = logging.getLogger(__name__)
 
 Observer = Callable[[Counts], None]
 
@@ -118,6 +121,7 @@ def _watch(result: RunningPipeline, show: Observer) -> None:
         result.wait_until_finish(_SHOW_INTERVAL_SECS * 1000)
         show(read_counts(result.metrics()))
         if deadline is None and stop_requested():
+            _LOGGER.info("stopping: writing what was read; a second signal kills")
             deadline = time.monotonic() + _STOP_TIMEOUT_SECS
         if deadline is not None and time.monotonic() >= deadline:
             raise StuckError(

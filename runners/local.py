@@ -37,18 +37,17 @@ def local_services(*, prefer_docker: bool = False) -> Iterator[dict[str, str]]:
         ServiceError: neither a JDK with Maven nor a Docker daemon is there, or one of the two
             did not start; the message says what to do.
     """
-    docker = (prefer_docker or not local_kafka.can_start()) and local_containers.docker_answers()
-    if docker:
-        with local_containers.containers() as environment:
-            yield environment
-        return
-    if not local_kafka.can_start():
+    if (prefer_docker or not local_kafka.can_start()) and local_containers.docker_answers():
+        services = local_containers.containers()
+    elif local_kafka.can_start():
+        services = _processes()
+    else:
         raise ServiceError(
             "no local Kafka: install a JDK 17 and Maven (Debian: apt-get install "
             "openjdk-17-jdk-headless maven), or start a Docker daemon, or set KAFKA_BROKER_1 "
             "and DB_HOST to servers that run"
         )
-    with _processes() as environment:
+    with services as environment:
         yield environment
 
 
