@@ -36,6 +36,7 @@ setup(
             "pytest>=9,<10",
             "pytest-timeout>=2.3,<3",
             "ruff>=0.14",
+            "types-psutil",
             "types-psycopg2",
             "types-PyYAML",
             "types-tqdm",

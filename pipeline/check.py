@@ -49,6 +49,7 @@ def _check_kafka(settings: Settings) -> Iterator[Check]:
     try:
         admin.list_topics(timeout=_TIMEOUT_SECS)
     except KafkaException as error:
+        admin.poll(0)  # hands over the errors of the connections, which say more
         yield Check(name, errors[-1] if errors else error.args[0].str())
         return
     yield Check(name)

@@ -106,16 +106,22 @@ class RunningPipeline(PipelineResult):
 def merge_infos(merged: dict[frozenset[Any], _Info], infos: Iterable[_Info]) -> None:
     """Merge a bundle's monitoring infos into those of the bundles before it.
 
-    Counters and distributions add up. Of all else, gauges among them, the newest is kept:
-    Beam's `consolidate` would keep every one (Beam 2.77).
+    Counters and distributions add up. Of a gauge the newest value is kept: Beam's `consolidate`
+    would keep every one, and a bundle that does not set it reports a 0 from 1970 (Beam 2.77).
     """
     for info in infos:
         key = monitoring_infos.to_key(info)
         before = merged.get(key)
         if before is None:
             merged[key] = info
+        elif info.type == monitoring_infos.LATEST_INT64_TYPE:
+            merged[key] = max(before, info, key=_timestamp)
         else:
             merged[key] = next(iter(monitoring_infos.consolidate([info, before])))
+
+
+def _timestamp(gauge: _Info) -> float:
+    return float(monitoring_infos.extract_gauge_value(gauge)[0])
 
 
 def _consolidate_eagerly(infos: Iterable[_Info]) -> list[_Info]:

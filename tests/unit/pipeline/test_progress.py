@@ -1,0 +1,57 @@
+import io
+import logging
+
+import pytest
+
+from pipeline.counts import Counts
+from pipeline.progress import LiveLine, LogLines, Rate, line
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_line_has_every_count() -> None:
+    counts = Counts(read=1234, written=1000, duplicate=200, skipped=30, dead=4, lag=5)
+    assert line(counts, 99.6) == (
+        "read 1,234  written 1,000  duplicate 200  skipped 30  dead 4  lag 5  100/s"
+    )
+    assert "lag ?" in line(Counts(), 0)
+
+
+def test_the_rate_is_of_the_last_whole_window() -> None:
+    clock = FakeClock()
+    rate = Rate(2.0, clock)
+    clock.now = 1
+    assert rate.update(1000) == 0
+    clock.now = 2
+    assert rate.update(2000) == 1000
+    clock.now = 4
+    assert rate.update(2000) == 0
+
+
+def test_log_lines_come_every_10_s_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock()
+    caplog.set_level(logging.INFO)
+    lines = LogLines(clock)
+    for clock.now in range(26):
+        lines.update(Counts(read=clock.now))
+    lines.close(Counts(read=30))
+    assert [(r.message, vars(r)["read"]) for r in caplog.records] == [
+        ("progress", 10),
+        ("progress", 20),
+        ("end", 30),
+    ]
+
+
+def test_a_bounded_run_shows_how_far_it_is() -> None:
+    stream = io.StringIO()
+    live = LiveLine(until_end=True, stream=stream)
+    live.update(Counts(read=50, lag=50))
+    assert " 50%|" in stream.getvalue()
+    live.close(Counts(read=100, lag=0))
+    assert "100%|" in stream.getvalue()
