@@ -12,6 +12,7 @@ from apache_beam.options.pipeline_options import (
 )
 from pydantic import ValidationError
 
+from options.pipeline_options import ReconciliationOptions
 from options.settings import Settings, is_secret, variable
 from options.sources import SourceError
 from options.workers import WorkerSettings
@@ -95,7 +96,7 @@ class _Parser(_BeamArgumentParser):
 def _parse(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Return the flags of ours that are set, and what neither we nor Beam know."""
     parser = _Parser(allow_abbrev=False, add_help=False)
-    for options in PipelineOptions.__subclasses__():
+    for options in dict.fromkeys([ReconciliationOptions, *PipelineOptions.__subclasses__()]):
         options._add_argparse_args(parser)
     values, unknown = parser.parse_known_args(list(argv))
     flags = {

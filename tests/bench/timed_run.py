@@ -1,0 +1,20 @@
+"""The pipeline with `--until_end`, timed inside its process: without the imports."""
+
+import time
+
+from options.load import load
+from pipeline.logs import configure_logs
+from pipeline.run import run
+
+
+def main() -> None:
+    """Print the seconds of the whole run: checks, build, read, write, last commit."""
+    loaded = load(["--until_end"])
+    configure_logs(loaded.settings.log_level)
+    started = time.monotonic()
+    run(loaded)
+    print(time.monotonic() - started)
+
+
+if __name__ == "__main__":
+    main()
