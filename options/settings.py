@@ -1,7 +1,6 @@
 """The settings: their names, defaults, units and checks. Frozen once read."""
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -214,8 +213,3 @@ def is_secret(name: str) -> bool:
 def variable(name: str) -> str:
     """Return the environment variable of a setting."""
     return name.upper()
-
-
-def public_values(settings: Settings) -> Mapping[str, Any]:
-    """Return the settings without secrets."""
-    return {name: value for name, value in settings if not is_secret(name)}

@@ -59,6 +59,7 @@ def run(loaded: Loaded, observe: Observer = lambda _counts: None) -> Counts:
     faults = [str(check) for check in run_checks(settings) if check.fault is not None]
     if faults:
         raise JobError("\n".join(faults))
+    _log_start(loaded)
     clear_stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _on_signal)
@@ -81,6 +82,24 @@ def migrate(settings: Settings) -> bool:
             connection.close()
     except psycopg2.Error as error:
         raise JobError(f"migrate: {describe(error)}") from error
+
+
+def _log_start(loaded: Loaded) -> None:
+    settings = loaded.settings
+    _LOGGER.info(
+        "reading %s as group %s, writing to %s on %s",
+        ", ".join(settings.topic_event),
+        settings.kafka_group_id,
+        settings.db_name,
+        settings.db_host,
+        extra={
+            "app_name": settings.app_name,
+            "version": settings.version,
+            "account": settings.account,
+            "env": settings.env,
+            "runner": loaded.runner,
+        },
+    )
 
 
 def _on_signal(_number: int, _frame: object) -> None:

@@ -98,7 +98,9 @@ def test_without_a_terminal_the_last_line_is_json(
 ) -> None:
     process = start(environment, "--until_end", f"--topic_event={kafka.create_topic()}")
     assert process.wait() == 0
-    assert {"time", "level", "logger", "message", "read", "lag"} <= set(json.loads(process.output))
+    first, last = map(json.loads, process.output.splitlines())
+    assert {"time", "level", "logger", "message", "app_name", "version"} <= set(first)
+    assert {"time", "level", "logger", "message", "read", "lag"} <= set(last)
 
 
 def test_the_demo_shows_what_became_of_its_events(
