@@ -1,9 +1,10 @@
 """The checks before a run: a line each, with what to change when one fails."""
 
+import time
 from collections.abc import Iterator
 
 import psycopg2
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from msgspec import Struct
 
@@ -15,6 +16,15 @@ from transforms.kafka_topics import TopicWatch
 from transforms.sqlstate import describe
 
 _TIMEOUT_SECS = 10.0
+_RETRY_WAIT_SECS = 0.2
+# A broker that just started, or took over, answers so for a second.
+_COORDINATOR_MOVES = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
 
 
 class Check(Struct, frozen=True):
@@ -69,21 +79,32 @@ def _topic_fault(config: dict[str, object], topic: str) -> str | None:
 
 
 def _group_fault(admin: AdminClient, group: str) -> str | None:
+    deadline = time.monotonic() + _TIMEOUT_SECS
+    while True:
+        try:
+            members = _group_members(admin, group)
+            break
+        except KafkaException as error:
+            passes = error.args[0].code() in _COORDINATOR_MOVES
+            if not passes or time.monotonic() > deadline:
+                return f"not readable: {error.args[0].str()}"
+        time.sleep(_RETRY_WAIT_SECS)
+    if members:  # Kafka takes no offsets from outside a group that has members
+        return (
+            f"{members} consumers are subscribed to it, such as the old service: stop them, "
+            "or set another KAFKA_GROUP_ID"
+        )
+    return None
+
+
+def _group_members(admin: AdminClient, group: str) -> int:
+    """Return how many consumers are subscribed; ask for the offsets too, as the start does."""
     offsets = admin.list_consumer_group_offsets(
         [ConsumerGroupTopicPartitions(group)], request_timeout=_TIMEOUT_SECS
     )
     description = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_SECS)
-    try:
-        offsets[group].result()
-        members = description[group].result().members
-    except KafkaException as error:
-        return f"not readable: {error.args[0].str()}"
-    if members:  # Kafka takes no offsets from outside a group that has members
-        return (
-            f"{len(members)} consumers are subscribed to it, such as the old service: stop them, "
-            "or set another KAFKA_GROUP_ID"
-        )
-    return None
+    offsets[group].result()
+    return len(description[group].result().members)
 
 
 def _check_postgres(settings: Settings) -> Iterator[Check]:
