@@ -119,11 +119,13 @@ class _Summary:
 
     def observe(self, counts: Counts) -> None:
         """Show the summary when all sample events are through."""
-        if counts.read >= self._expected and counts.lag == 0:
+        is_through = counts.read >= self._expected and counts.lag == 0
+        if is_through and not self._is_shown and not self._settings.until_end:
             self.show(counts)
             _say("Still running, for events to come. Ctrl-C stops.")
 
     def show(self, counts: Counts) -> None:
+        """Print it, unless it was printed."""
         if self._is_shown:
             return
         self._is_shown = True

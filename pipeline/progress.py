@@ -74,24 +74,25 @@ class LiveLine:
 
 
 class LogLines:
-    """A log line every 10 s, and one at the end."""
+    """A log line every 10 s with the rate since the last, and one at the end with that of all."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._rate = Rate(_LOG_INTERVAL_SECS, clock)
-        self._next = clock() + _LOG_INTERVAL_SECS
+        self._start = clock()
+        self._next = self._start + _LOG_INTERVAL_SECS
 
     def update(self, counts: Counts) -> None:
         if self._clock() >= self._next:
             self._next += _LOG_INTERVAL_SECS
-            self._log("progress", counts)
+            self._log("progress", counts, self._rate.update(counts.read))
 
     def close(self, counts: Counts) -> None:
-        self._log("end", counts)
+        secs = self._clock() - self._start
+        self._log("end", counts, counts.read / secs if secs else 0.0)
 
-    def _log(self, message: str, counts: Counts) -> None:
-        rate = round(self._rate.update(counts.read), 1)
-        _LOGGER.info(message, extra={**asdict(counts), "events_per_sec": rate})
+    def _log(self, message: str, counts: Counts, per_sec: float) -> None:
+        _LOGGER.info(message, extra={**asdict(counts), "events_per_sec": round(per_sec, 1)})
 
 
 def line(counts: Counts, per_sec: float) -> str:
