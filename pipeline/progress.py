@@ -1,6 +1,7 @@
 """Shows what a run does: one live line in a terminal, else a JSON log line every 10 s."""
 
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -57,10 +58,13 @@ class LiveLine:
     """One line that is written over: a progress bar when the run has an end."""
 
     def __init__(self, *, until_end: bool, stream: TextIO) -> None:
-        bar = "{percentage:3.0f}%|{bar:20}| " if until_end else ""
+        bar = " {percentage:.0f}%|{bar}|" if until_end else ""
         self._rate = Rate(_RATE_WINDOW_SECS)
         self._bar = tqdm(
-            total=1, file=stream, bar_format=bar + "{desc}", dynamic_ncols=True, mininterval=0
+            total=1,
+            file=stream,
+            bar_format="{desc}" + bar,
+            ncols=shutil.get_terminal_size().columns,  # 80 where the terminal says 0
         )
 
     def update(self, counts: Counts) -> None:
@@ -99,6 +103,6 @@ def line(counts: Counts, per_sec: float) -> str:
     """Return the counts in one line."""
     lag = "?" if counts.lag is None else f"{counts.lag:,}"
     return (
-        f"read {counts.read:,}  written {counts.written:,}  duplicate {counts.duplicate:,}  "
-        f"skipped {counts.skipped:,}  dead {counts.dead:,}  lag {lag}  {per_sec:,.0f}/s"
+        f"read {counts.read:,} written {counts.written:,} duplicate {counts.duplicate:,} "
+        f"skipped {counts.skipped:,} dead {counts.dead:,} lag {lag} {per_sec:,.0f}/s"
     )

@@ -18,7 +18,7 @@ class FakeClock:
 def test_the_line_has_every_count() -> None:
     counts = Counts(read=1234, written=1000, duplicate=200, skipped=30, dead=4, lag=5)
     assert line(counts, 99.6) == (
-        "read 1,234  written 1,000  duplicate 200  skipped 30  dead 4  lag 5  100/s"
+        "read 1,234 written 1,000 duplicate 200 skipped 30 dead 4 lag 5 100/s"
     )
     assert "lag ?" in line(Counts(), 0)
 
@@ -49,6 +49,6 @@ def test_a_bounded_run_shows_how_far_it_is() -> None:
     stream = io.StringIO()
     live = LiveLine(until_end=True, stream=stream)
     live.update(Counts(read=50, lag=50))
-    assert " 50%|" in stream.getvalue()
+    assert "50%|" in stream.getvalue()
     live.close(Counts(read=100, lag=0))
     assert "100%|" in stream.getvalue()
