@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from pythonjsonlogger.json import JsonFormatter
+from tqdm import tqdm
 
 from options.settings import LogLevel
 
@@ -18,6 +19,13 @@ _QUIET = {
     "apache_beam.transforms.core": logging.ERROR,
     "root": logging.INFO,
 }
+
+
+class _TerminalHandler(logging.Handler):
+    """Prints beside the live line, not through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record))
 
 
 class RepeatFilter(logging.Filter):
@@ -41,10 +49,12 @@ class RepeatFilter(logging.Filter):
 
 def configure_logs(level: LogLevel) -> None:
     """Send all log lines of the process to stdout."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler: logging.Handler
     if sys.stdout.isatty():
+        handler = _TerminalHandler()
         handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     else:
+        handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(
             JsonFormatter(
                 "%(levelname)s %(name)s %(message)s",

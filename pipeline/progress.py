@@ -31,7 +31,7 @@ def open_progress(*, until_end: bool, stream: TextIO = sys.stderr) -> Progress:
 
 
 class Rate:
-    """Events a second, over a short window.
+    """Events a second, over a short window, and over all the time.
 
     Args:
         window_secs: how long a value stays.
@@ -41,17 +41,23 @@ class Rate:
     def __init__(self, window_secs: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._window_secs = window_secs
         self._clock = clock
-        self._start = (clock(), 0)
-        self._per_sec = 0.0
+        self._start = clock()
+        self._window = (self._start, 0)
+        self._per_sec: float | None = None
 
     def update(self, total: int) -> float:
-        """Take in the total, return the events a second of the last whole window."""
+        """Take in the total, return the events a second of the last whole window, if any."""
         now = self._clock()
-        then, total_then = self._start
+        then, total_then = self._window
         if now - then >= self._window_secs:
             self._per_sec = (total - total_then) / (now - then)
-            self._start = (now, total)
-        return self._per_sec
+            self._window = (now, total)
+        return self.overall(total) if self._per_sec is None else self._per_sec
+
+    def overall(self, total: int) -> float:
+        """Return the events a second since the start."""
+        elapsed = self._clock() - self._start
+        return total / elapsed if elapsed else 0.0
 
 
 class LiveLine:
@@ -59,22 +65,28 @@ class LiveLine:
 
     def __init__(self, *, until_end: bool, stream: TextIO) -> None:
         bar = " {percentage:.0f}%|{bar}|" if until_end else ""
+        # 80 x 24 for a terminal that says 0 x 0; tqdm itself would show nothing there.
+        columns, lines = shutil.get_terminal_size()
         self._rate = Rate(_RATE_WINDOW_SECS)
         self._bar = tqdm(
             total=1,
             file=stream,
             bar_format="{desc}" + bar,
-            ncols=shutil.get_terminal_size().columns,  # 80 where the terminal says 0
+            ncols=columns,
+            nrows=lines,
         )
 
     def update(self, counts: Counts) -> None:
-        self._bar.total = max(1, counts.read + (counts.lag or 0))
-        self._bar.n = counts.read
-        self._bar.set_description_str(line(counts, self._rate.update(counts.read)))
+        self._show(counts, self._rate.update(counts.read))
 
     def close(self, counts: Counts) -> None:
-        self.update(counts)
+        self._show(counts, self._rate.overall(counts.read))
         self._bar.close()
+
+    def _show(self, counts: Counts, per_sec: float) -> None:
+        self._bar.total = max(1, counts.read + (counts.lag or 0))
+        self._bar.n = counts.read
+        self._bar.set_description_str(line(counts, per_sec))
 
 
 class LogLines:
@@ -83,8 +95,7 @@ class LogLines:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._rate = Rate(_LOG_INTERVAL_SECS, clock)
-        self._start = clock()
-        self._next = self._start + _LOG_INTERVAL_SECS
+        self._next = clock() + _LOG_INTERVAL_SECS
 
     def update(self, counts: Counts) -> None:
         if self._clock() >= self._next:
@@ -92,8 +103,7 @@ class LogLines:
             self._log("progress", counts, self._rate.update(counts.read))
 
     def close(self, counts: Counts) -> None:
-        secs = self._clock() - self._start
-        self._log("end", counts, counts.read / secs if secs else 0.0)
+        self._log("end", counts, self._rate.overall(counts.read))
 
     def _log(self, message: str, counts: Counts, per_sec: float) -> None:
         _LOGGER.info(message, extra={**asdict(counts), "events_per_sec": round(per_sec, 1)})

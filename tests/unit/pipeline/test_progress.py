@@ -1,10 +1,12 @@
 import io
 import logging
+import os
+import pty
 
 import pytest
 
 from pipeline.counts import Counts
-from pipeline.progress import LiveLine, LogLines, Rate, line
+from pipeline.progress import LiveLine, LogLines, Rate, line, open_progress
 
 
 class FakeClock:
@@ -27,11 +29,12 @@ def test_the_rate_is_of_the_last_whole_window() -> None:
     clock = FakeClock()
     rate = Rate(2.0, clock)
     clock.now = 1
-    assert rate.update(1000) == 0
+    assert rate.update(500) == 500
     clock.now = 2
     assert rate.update(2000) == 1000
     clock.now = 4
     assert rate.update(2000) == 0
+    assert rate.overall(2000) == 500
 
 
 def test_log_lines_come_every_10_s_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -52,3 +55,12 @@ def test_a_bounded_run_shows_how_far_it_is() -> None:
     assert "50%|" in stream.getvalue()
     live.close(Counts(read=100, lag=0))
     assert "100%|" in stream.getvalue()
+
+
+def test_a_terminal_that_does_not_tell_its_size_shows_the_line() -> None:
+    reader, writer = pty.openpty()
+    with os.fdopen(writer, "w") as terminal:
+        live = open_progress(until_end=False, stream=terminal)
+        live.close(Counts(read=5))
+        assert "read 5 " in os.read(reader, 10_000).decode()
+    os.close(reader)
