@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -17,6 +18,7 @@ from transforms.errors import JobError
 _LOGGER = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 _KAFKA = ("kafka_broker_1",)
 _POSTGRES = ("db_host",)
@@ -62,6 +64,8 @@ def main(argv: Sequence[str]) -> int:
         os._exit(EXIT_FAILED)  # a thread waits for a server: nothing else ends it
     except JobError as error:
         return _fail(EXIT_FAILED, str(error))
+    except KeyboardInterrupt:  # before the pipeline ran: nothing to finish
+        return _fail(EXIT_INTERRUPTED, "interrupted")
     except Exception as error:
         _LOGGER.debug("unexpected", exc_info=True)
         return _fail(

@@ -12,6 +12,7 @@ from options.settings import LogLevel
 
 # Beam's and others' lines of level info tell a user nothing; their tracebacks are ours to turn
 # into one line.
+_REPEATING = ("librdkafka", "transforms.kafka_commit")
 _REPEAT_SECS = 10.0
 _QUIET = {
     "apache_beam": logging.WARNING,
@@ -29,7 +30,7 @@ class _TerminalHandler(logging.Handler):
 
 
 class RepeatFilter(logging.Filter):
-    """Passes a line of one kind once in 10 s: librdkafka logs every try to connect.
+    """Passes a line of one kind once in 10 s: an outage of Kafka fails many tries a second.
 
     The kind is the message's first word; librdkafka's is the event, such as FAIL.
     """
@@ -62,7 +63,8 @@ def configure_logs(level: LogLevel) -> None:
                 timestamp="time",
             )
         )
-    logging.getLogger("librdkafka").addFilter(RepeatFilter())
+    for name in _REPEATING:
+        logging.getLogger(name).addFilter(RepeatFilter())
     logging.basicConfig(level=level.value.upper(), handlers=[handler], force=True)
     if level is not LogLevel.DEBUG:
         for name, least in _QUIET.items():

@@ -139,7 +139,7 @@ class _ReadShardFn(beam.DoFn):
 
 
 def _bundle(reader: ShardReader) -> Iterable[list[KafkaRecord]]:
-    """Poll until nothing is there at once, or the bundle is full or old enough."""
+    """Poll until nothing is there at once, or the bundle is full or old, or the stop comes."""
     deadline = time.monotonic() + _BUNDLE_SECS
     room, wait_secs = _BUNDLE_RECORDS, _POLL_WAIT_SECS
     while room > 0:
@@ -147,7 +147,7 @@ def _bundle(reader: ShardReader) -> Iterable[list[KafkaRecord]]:
         if not records:
             return
         yield records
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= deadline or stop_requested():
             return
         room, wait_secs = room - len(records), 0.0
 

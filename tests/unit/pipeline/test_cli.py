@@ -33,6 +33,17 @@ def test_a_wrong_setting_exits_2_without_a_traceback(
     assert "Traceback" not in error
 
 
+def test_an_interrupt_before_the_run_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli._COMMANDS, "run", interrupt)
+    assert main([]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
+
+
 def test_a_fault_of_ours_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
