@@ -52,6 +52,10 @@ def main(argv: Sequence[str]) -> int:
     if {"-h", "--help"} & set(flags):
         _print_help()
         return EXIT_OK
+    return _execute(command, flags)
+
+
+def _execute(command: str, flags: Sequence[str]) -> int:
     try:
         loaded = load(flags)
         configure_logs(loaded.settings.log_level)
