@@ -1,10 +1,9 @@
 """The checks before a run: a line each, with what to change when one fails."""
 
-import time
 from collections.abc import Iterator
 
 import psycopg2
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka.admin import AdminClient
 from msgspec import Struct
 
@@ -12,19 +11,11 @@ from options.settings import Settings
 from pipeline.clients import connect
 from transforms import schema
 from transforms.errors import JobError
+from transforms.kafka_errors import ask_coordinator
 from transforms.kafka_topics import TopicWatch
 from transforms.sqlstate import describe
 
 _TIMEOUT_SECS = 10.0
-_RETRY_WAIT_SECS = 0.2
-# A broker that just started, or took over, answers so for a second.
-_COORDINATOR_MOVES = frozenset(
-    {
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-    }
-)
 
 
 class Check(Struct, frozen=True):
@@ -79,16 +70,10 @@ def _topic_fault(config: dict[str, object], topic: str) -> str | None:
 
 
 def _group_fault(admin: AdminClient, group: str) -> str | None:
-    deadline = time.monotonic() + _TIMEOUT_SECS
-    while True:
-        try:
-            members = _group_members(admin, group)
-            break
-        except KafkaException as error:
-            passes = error.args[0].code() in _COORDINATOR_MOVES
-            if not passes or time.monotonic() > deadline:
-                return f"not readable: {error.args[0].str()}"
-        time.sleep(_RETRY_WAIT_SECS)
+    try:
+        members = ask_coordinator(lambda: _group_members(admin, group), _TIMEOUT_SECS)
+    except KafkaException as error:
+        return f"not readable: {error.args[0].str()}"
     if members:  # Kafka takes no offsets from outside a group that has members
         return (
             f"{members} consumers are subscribed to it, such as the old service: stop them, "

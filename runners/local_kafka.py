@@ -1,12 +1,10 @@
 """A real Kafka broker (KRaft, one node) from Maven's jars, for development and tests."""
 
-import base64
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-import uuid
 from pathlib import Path
 
 import platformdirs
@@ -19,6 +17,8 @@ _POM = Path(__file__).with_name("local_kafka.pom.xml")
 _START_TIMEOUT_SECS = 60.0  # 5 s on an idle machine
 _START_TRIES = 3  # another process may take the port between the choice and the bind
 _MAVEN_TIMEOUT_SECS = 600.0
+# 16 bytes in base64. A random one may start with a dash, which the tool takes for a flag.
+_CLUSTER_ID = "Y2xlYXJhbmNlLWxvY2FsIQ"
 
 # Replication of 1 because there is one node; the initial rebalance delay only slows tests down.
 _PROPERTIES = """\
@@ -103,9 +103,8 @@ def _start_once(jars: Path, directory: Path) -> tuple[Service, str]:
         _PROPERTIES.format(port=port, controller_port=controller_port, data=directory / "data")
     )
     java = ["java", "-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{jars}/*"]
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     _run(
-        [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)],
+        [*java, "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties)],
         "Kafka could not format its folder",
     )
     service = Service(

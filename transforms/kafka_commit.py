@@ -9,6 +9,8 @@ from transforms.kafka_positions import ShardPositions
 
 _LOGGER = logging.getLogger(__name__)
 
+_TOPIC_ID = "topic-id:"
+
 
 class GroupOffsets:
     """Commits a shard's positions to its consumer group.
@@ -77,9 +79,18 @@ def _not_committed(error: KafkaError) -> UnavailableError:
     )
 
 
+def is_of_another_topic(committed: TopicPartition, topic_id: str) -> bool:
+    """Return whether an offset was committed for another topic of the same name.
+
+    Only metadata of our own tells; other clients write none, or what they like.
+    """
+    metadata = committed.metadata or ""
+    return metadata.startswith(_TOPIC_ID) and metadata != _TOPIC_ID + topic_id
+
+
 def _offsets(positions: ShardPositions) -> list[TopicPartition]:
     return [
-        TopicPartition(p.topic, p.partition, p.next_offset, metadata=p.topic_id)
+        TopicPartition(p.topic, p.partition, p.next_offset, metadata=_TOPIC_ID + p.topic_id)
         for p in positions.partitions or ()
         if p.next_offset >= 0
     ]

@@ -1,6 +1,10 @@
 """Kafka's errors, by what to do about them."""
 
-from confluent_kafka import KafkaError
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
 
 from transforms.errors import ConfigurationError, JobError, UnavailableError
 
@@ -23,6 +27,35 @@ REFUSED = frozenset(
         KafkaError._AUTHENTICATION,
     }
 )
+
+# A broker that just started, or took over, answers so for a second.
+_COORDINATOR_MOVES = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+_RETRY_WAIT_SECS = 0.2
+
+Answer = TypeVar("Answer")
+
+
+def ask_coordinator(ask: Callable[[], Answer], timeout_secs: float) -> Answer:
+    """Ask the group's coordinator; again while it moves or is still loading.
+
+    Raises:
+        KafkaException: another error, or none but these for `timeout_secs`.
+    """
+    deadline = time.monotonic() + timeout_secs
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            moves = error.args[0].code() in _COORDINATOR_MOVES
+            if not moves or time.monotonic() >= deadline:
+                raise
+        time.sleep(_RETRY_WAIT_SECS)
 
 
 def job_error(error: KafkaError) -> JobError:

@@ -233,7 +233,11 @@ class ShardReader:
 
     def _advance(self, key: _Key, next_offset: int) -> None:
         position = self._next.get(key)
-        if position is not None and next_offset > position.next_offset:
+        if position is None:
+            return
+        if position.end_offset is not None:  # what is behind the end was not emitted
+            next_offset = min(next_offset, position.end_offset)
+        if next_offset > position.next_offset:
             self._next[key] = replace(position, next_offset=next_offset)
 
     def _on_error(self, error: KafkaError) -> None:

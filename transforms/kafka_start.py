@@ -6,6 +6,8 @@ from datetime import datetime
 
 from confluent_kafka import OFFSET_INVALID, Consumer, TopicPartition
 
+from transforms.kafka_commit import is_of_another_topic
+from transforms.kafka_errors import ask_coordinator
 from transforms.kafka_positions import PartitionPosition
 from transforms.kafka_topics import REQUEST_TIMEOUT_SECS, Topic
 
@@ -57,13 +59,16 @@ def start_positions(
         KafkaException: no answer.
     """
     wanted = [TopicPartition(topic, partition) for topic, partition in owned]
-    committed = consumer.committed(wanted, timeout=REQUEST_TIMEOUT_SECS) if wanted else []
+    committed = ask_coordinator(
+        lambda: consumer.committed(wanted, timeout=REQUEST_TIMEOUT_SECS) if wanted else [],
+        REQUEST_TIMEOUT_SECS,
+    )
     seen = {each.topic for each in committed if each.offset != OFFSET_INVALID}
     positions = []
     for each in committed:
         topic_id = topics[each.topic].topic_id
         first, end = consumer.get_watermark_offsets(each, timeout=REQUEST_TIMEOUT_SECS)
-        if each.offset != OFFSET_INVALID and (each.metadata or topic_id) == topic_id:
+        if each.offset != OFFSET_INVALID and not is_of_another_topic(each, topic_id):
             offset = each.offset
         elif each.topic in seen or start == EARLIEST:
             offset = first

@@ -1,28 +1,7 @@
-from typing import Any
-
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline import check
-
-
-def test_a_coordinator_that_is_still_loading_is_asked_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    answers: list[Any] = [
-        KafkaException(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS)),
-        0,
-    ]
-
-    def answer(_admin: object, _group: str) -> int:
-        found = answers.pop(0)
-        if isinstance(found, Exception):
-            raise found
-        return int(found)
-
-    monkeypatch.setattr(check, "_group_members", answer)
-    assert check._group_fault(None, "g") is None  # type: ignore[arg-type]
-    assert answers == []
 
 
 def test_a_refusal_is_a_fault_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
