@@ -53,8 +53,13 @@ def load(argv: Sequence[str]) -> Loaded:
         SettingsError: a setting is wrong, or a flag is unknown.
     """
     flags, unknown = _parse(argv)
+    secrets = [word for word in unknown if _flag_name(word) in Settings.model_fields]
+    if secrets:  # before Beam sees them, and logs them
+        raise SettingsError("\n".join(_explain_unknown(secrets)))
     beam = PipelineOptions(list(argv))
     runner = beam.view_as(StandardOptions).runner or DIRECT_RUNNER
+    if runner.lower() == DIRECT_RUNNER.lower():  # as Beam takes it
+        runner = DIRECT_RUNNER
     if unknown and runner == DIRECT_RUNNER:
         raise SettingsError("\n".join(_explain_unknown(unknown)))
     settings = load_settings(flags)
@@ -71,6 +76,8 @@ def load_settings(flags: dict[str, Any]) -> Settings:
         return Settings(**flags)
     except SourceError as error:
         raise SettingsError(str(error)) from None
+    except UnicodeDecodeError:  # every other source is checked where it is read
+        raise SettingsError(".env: not UTF-8") from None
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(dict(each)) for each in error.errors())) from None
 
@@ -123,8 +130,12 @@ def _explain_unknown(unknown: Sequence[str]) -> list[str]:
     return [_explain_flag(flag) for flag in flags] or [f"unexpected argument {unknown[0]!r}"]
 
 
+def _flag_name(word: str) -> str:
+    return word.split("=", maxsplit=1)[0].lstrip("-") if word.startswith("-") else ""
+
+
 def _explain_flag(flag: str) -> str:
-    name = flag.lstrip("-")
+    name = _flag_name(flag)
     if name in Settings.model_fields:  # only a secret has no flag
         return (
             f"{flag}: a secret is no flag, the process list would show it; "

@@ -29,6 +29,14 @@ class Protocol(StrEnum):
     SASL_SSL = "SASL_SSL"
 
 
+class Mechanism(StrEnum):
+    """librdkafka's `sasl.mechanism`: those that take a user and a password."""
+
+    PLAIN = "PLAIN"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    SCRAM_SHA_512 = "SCRAM-SHA-512"
+
+
 class LogLevel(StrEnum):
     DEBUG = "debug"
     INFO = "info"
@@ -63,7 +71,9 @@ class Settings(BaseSettings):
     kafka_protocol: Protocol = Field(
         Protocol.PLAINTEXT, description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
     )
-    kafka_mechanism: str = Field("PLAIN", description="SASL mechanism, e.g. SCRAM-SHA-512")
+    kafka_mechanism: Mechanism = Field(
+        Mechanism.PLAIN, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
     kafka_user: str = Field("", description="SASL user")
     kafka_password: SecretStr = Field(SecretStr(""), description="SASL password")
     kafka_client_id: str = Field(
@@ -139,7 +149,7 @@ class Settings(BaseSettings):
                 raise ValueError("a topic's name has 1 to 249 of a-z A-Z 0-9 . _ -")
         return topics
 
-    @field_validator("kafka_protocol", mode="before")
+    @field_validator("kafka_protocol", "kafka_mechanism", mode="before")
     @classmethod
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
@@ -185,7 +195,7 @@ class Settings(BaseSettings):
         }
         if self.kafka_protocol.startswith("SASL"):
             config |= {
-                "sasl.mechanism": self.kafka_mechanism,
+                "sasl.mechanism": self.kafka_mechanism.value,
                 "sasl.username": self.kafka_user,
                 "sasl.password": self.kafka_password.get_secret_value(),
             }

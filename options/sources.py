@@ -83,12 +83,14 @@ class _YamlFile(_Source):
             return {}
         values = {str(key).lower(): value for key, value in _read_yaml(Path(path)).items()}
         known = {*self.settings_cls.model_fields, *_UNUSED}
-        for key in values:
+        for key, value in values.items():
             if key not in known and not _NUMBERED_TOPIC.fullmatch(key):
                 near = difflib.get_close_matches(key, known, 1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise SourceError(f"--config {path}: no setting is called {key!r}{hint}")
-        present = {key: value for key, value in values.items() if value is not None}
+            if not (isinstance(value, str) or (key == "topic_event" and _is_texts(value))):
+                raise SourceError(f"--config {path}: {key}: expected one value")
+        present = {key: value for key, value in values.items() if value}
         return present | _merge_numbered(present)
 
 
@@ -118,16 +120,21 @@ def _merge_numbered(variables: Mapping[str, Any]) -> dict[str, Any]:
     return {"topic_event": [*topics, *(str(variables[name]) for name in numbered)]}
 
 
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
 def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
-        content = yaml.safe_load(path.read_text())
+        # Every value as its text: a time or a number is not YAML's to interpret.
+        content = yaml.load(path.read_text(), Loader=yaml.BaseLoader)  # noqa: S506
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"--config {path}: {_reason(error)}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         raise SourceError(f"--config {path}: not YAML{where}") from None
-    if content is None:
+    if not content:
         return {}
     if not isinstance(content, dict):
         raise SourceError(f"--config {path}: expected NAME: VALUE lines")

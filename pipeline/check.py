@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import psycopg2
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from msgspec import Struct
 
@@ -83,12 +83,12 @@ def _group_fault(admin: AdminClient, group: str) -> str | None:
 
 
 def _group_members(admin: AdminClient, group: str) -> int:
-    """Return how many consumers are subscribed; ask for the offsets too, as the start does."""
-    offsets = admin.list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(group)], request_timeout=_TIMEOUT_SECS
-    )
+    """Return how many consumers are subscribed.
+
+    It takes the same right as reading the group's offsets, which an admin client must not do:
+    librdkafka 2.16 dies of SIGSEGV on NOT_COORDINATOR then (confluentinc/librdkafka#5040).
+    """
     description = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_SECS)
-    offsets[group].result()
     return len(description[group].result().members)
 
 

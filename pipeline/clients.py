@@ -40,8 +40,10 @@ def connect(settings: Settings) -> Connection:
         psycopg2.OperationalError: no connection.
     """
     timeout_ms = round(settings.ctx_timeout * 1000)
+    # The COPY text is UTF-8, whatever the database or PGCLIENTENCODING prefer.
     arguments: dict[str, Any] = {
         **settings.postgres(),
+        "client_encoding": "UTF8",
         **_KEEPALIVE,
         "tcp_user_timeout": timeout_ms,
     }

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,8 @@ def demo(loaded: Loaded) -> int:
 
 @contextlib.contextmanager
 def _local(loaded: Loaded) -> Iterator[Loaded]:
+    # Also a SIGTERM, so that a server that is half started ends and leaves nothing behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     _say("Starting Kafka and PostgreSQL on this machine ...")
     try:
         with local_services() as environment, tempfile.TemporaryDirectory() as folder:

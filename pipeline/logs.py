@@ -19,6 +19,7 @@ _QUIET = {
     "apache_beam.runners.common": logging.CRITICAL,
     "apache_beam.transforms.core": logging.ERROR,
     "root": logging.INFO,
+    "testcontainers": logging.WARNING,
 }
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import apache_beam as beam
 import psycopg2
+from apache_beam.options.pipeline_options import DirectOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
-from options.load import DIRECT_RUNNER, Loaded
+from options.load import DIRECT_RUNNER, Loaded, SettingsError
 from options.settings import Settings
 from pipeline import chain
 from pipeline.check import run_checks
@@ -109,6 +110,10 @@ def _on_signal(_number: int, _frame: object) -> None:
 
 
 def _run_direct(loaded: Loaded, observe: Observer) -> Counts:
+    direct = loaded.beam.view_as(DirectOptions)
+    if direct.direct_num_workers != 1 or direct.direct_running_mode != "in_memory":
+        # Beam's parallel modes lose the rest of a splittable DoFn (2.77): the stream would end.
+        raise SettingsError("--direct_num_workers, --direct_running_mode: only 1, in_memory stream")
     pipeline = beam.Pipeline(runner=StreamingDirectRunner(request_stop), options=loaded.beam)
     chain.build(pipeline, loaded.settings, loaded.workers)
     gc.collect()
@@ -126,6 +131,8 @@ def _run_direct(loaded: Loaded, observe: Observer) -> Counts:
     finally:
         counts = read_counts(result.metrics())
         progress.close(counts)
+    if not loaded.settings.until_end and not stop_requested():
+        raise JobError("the stream ended by itself; nothing is lost, the next start goes on")
     return counts
 
 
@@ -139,13 +146,15 @@ def _watch(result: RunningPipeline, show: Observer) -> None:
     while result.state == PipelineState.RUNNING:
         result.wait_until_finish(_SHOW_INTERVAL_SECS * 1000)
         show(read_counts(result.metrics()))
+        if result.state != PipelineState.RUNNING:
+            break
         if deadline is None and stop_requested():
             _LOGGER.info("stopping: writing what was read; a second signal kills")
             deadline = time.monotonic() + _STOP_TIMEOUT_SECS
         if deadline is not None and time.monotonic() >= deadline:
             raise StuckError(
-                f"the last batch was not written within {_STOP_TIMEOUT_SECS:g} s of the stop; "
-                "it is not lost, the next start reads it again"
+                f"PostgreSQL or Kafka did not take the last batch or its offsets within "
+                f"{_STOP_TIMEOUT_SECS:g} s of the stop; nothing is lost, the next start goes on"
             )
     result.wait_until_finish()
 

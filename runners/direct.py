@@ -29,6 +29,7 @@ class StreamingDirectRunner(fn_runner.FnApiRunner):
     def __init__(self, request_stop: Callable[[], None]) -> None:
         super().__init__()
         self._request_stop = request_stop
+        self._lock = threading.Lock()
         self._infos: dict[str, dict[frozenset[Any], _Info]] = {}
 
     def run_pipeline(self, pipeline: Pipeline, options: PipelineOptions) -> "RunningPipeline":
@@ -41,13 +42,15 @@ class StreamingDirectRunner(fn_runner.FnApiRunner):
 
     def metrics(self) -> MetricResults:
         """Return the metrics of all bundles that have ended. Safe from any thread."""
-        infos = {stage: list(merged.values()) for stage, merged in self._infos.copy().items()}
+        with self._lock:
+            infos = {stage: list(merged.values()) for stage, merged in self._infos.items()}
         return fn_runner.FnApiMetrics(infos, user_metrics_only=False)
 
     def _execute_bundle(self, context: Any, manager: Any, bundle_input: Any) -> Any:
         result = super()._execute_bundle(context, manager, bundle_input)
         infos = result.process_bundle.monitoring_infos
-        merge_infos(self._infos.setdefault(manager.stage.name, {}), infos)
+        with self._lock:  # a reader sees whole bundles: their counts add up
+            merge_infos(self._infos.setdefault(manager.stage.name, {}), infos)
         del infos[:]  # FnApiRunner would keep them too
         return result
 

@@ -29,7 +29,8 @@ def docker_answers() -> bool:
         # With a version it asks nothing before `ping`, and so can be closed when that fails.
         version = docker.constants.DEFAULT_DOCKER_API_VERSION
         with contextlib.closing(docker.from_env(version=version, timeout=5)) as client:
-            client.ping()
+            # Not `ping()`: that names the version, and an older daemon refuses it.
+            client.api.get(f"{client.api.base_url}/_ping").raise_for_status()
     except Exception:
         return False
     return True
@@ -71,7 +72,7 @@ def _kafka() -> Iterator[str]:
     properties = {
         "KAFKA_NODE_ID": "1",
         "KAFKA_PROCESS_ROLES": "broker,controller",
-        "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
+        "KAFKA_LISTENERS": f"PLAINTEXT://:{port},CONTROLLER://:9093",
         "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port}",
         "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
         "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -84,13 +85,14 @@ def _kafka() -> Iterator[str]:
         "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
         "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
     }
-    container = DockerContainer(_KAFKA_IMAGE).with_bind_ports("9092/tcp", ("127.0.0.1", port))
+    container = DockerContainer(_KAFKA_IMAGE)
+    container.ports[f"{port}/tcp"] = ("127.0.0.1", port)
     for name, value in properties.items():
         container = container.with_env(name, value)
     with container:
         address = f"127.0.0.1:{port}"
         admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
-        _wait_for(lambda: admin.list_topics(timeout=1.0))
+        _wait_for(container, lambda: admin.list_topics(timeout=1.0))
         yield address
 
 
@@ -99,26 +101,34 @@ def _postgres(password: str) -> Iterator[int]:
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415
 
     port = free_port()
-    container = (
-        DockerContainer(_POSTGRES_IMAGE)
-        .with_bind_ports("5432/tcp", ("127.0.0.1", port))
-        .with_env("POSTGRES_PASSWORD", password)
-    )
+    container = DockerContainer(_POSTGRES_IMAGE).with_env("POSTGRES_PASSWORD", password)
+    container.ports["5432/tcp"] = ("127.0.0.1", port)
     with container:
         login: dict[str, Any] = {"user": _USER, "password": password, "connect_timeout": 2}
-        _wait_for(lambda: psycopg2.connect(host="127.0.0.1", port=port, **login).close())
+        _wait_for(container, lambda: psycopg2.connect(host="127.0.0.1", port=port, **login).close())
         yield port
 
 
-def _wait_for(ask: Callable[[], object]) -> None:
-    """Ask until there is an answer; raise the last error after 120 s."""
+def _wait_for(container: Any, ask: Callable[[], object]) -> None:
+    """Ask until there is an answer.
+
+    Raises:
+        ServiceError: the container ended, or did not answer within 120 s.
+    """
+    running = container.get_wrapped_container()
     deadline = time.monotonic() + _START_TIMEOUT_SECS
     while True:
         try:
             ask()
-        except (KafkaException, psycopg2.OperationalError):
+        except (KafkaException, psycopg2.OperationalError) as error:
+            running.reload()
+            if running.status in {"exited", "dead"}:
+                last = running.logs(tail=1).decode(errors="replace").strip()
+                raise ServiceError(f"{container.image} ended at its start: {last}") from error
             if time.monotonic() > deadline:
-                raise
+                raise ServiceError(
+                    f"{container.image} did not answer within {_START_TIMEOUT_SECS:g} s"
+                ) from error
             time.sleep(_READY_POLL_SECS)
         else:
             return

@@ -1,7 +1,7 @@
 """Writes a batch in one transaction: every row once, every bad row as a dead letter."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import psycopg2
@@ -29,16 +29,17 @@ def _columns(names: Sequence[str]) -> sql.Composed:
 
 _ROW_TABLE = sql.Identifier(ROW_TABLE)
 _STAGE = sql.Identifier("pg_temp", _STAGE_TABLE)
-_COPY = sql.SQL("COPY {} ({}) FROM STDIN")
-_COPY_ROWS = _COPY.format(_ROW_TABLE, _columns(ROW_COLUMNS))
-_COPY_STAGE = _COPY.format(_STAGE, _columns(ROW_COLUMNS))
+_NUMBER = sql.Identifier("batch_number")
+_COPY_ROWS = sql.SQL("COPY {} ({}) FROM STDIN").format(_ROW_TABLE, _columns(ROW_COLUMNS))
+_COPY_STAGE = sql.SQL("COPY {} ({}, {}) FROM STDIN").format(_STAGE, _NUMBER, _columns(ROW_COLUMNS))
 _CREATE_STAGE = sql.SQL(
-    "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
-).format(sql.Identifier(_STAGE_TABLE), _columns(ROW_COLUMNS), _ROW_TABLE)
-_CLEAR_STAGE = sql.SQL("TRUNCATE {}").format(_STAGE)
+    "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT 0 AS {}, {} FROM {} WITH NO DATA"
+).format(sql.Identifier(_STAGE_TABLE), _NUMBER, _columns(ROW_COLUMNS), _ROW_TABLE)
+_INDEX_STAGE = sql.SQL("CREATE INDEX ON {} ({})").format(_STAGE, _NUMBER)
 _INSERT_STAGE = sql.SQL(
-    "INSERT INTO {} ({columns}) SELECT {columns} FROM {} ON CONFLICT ({}) DO NOTHING"
-).format(_ROW_TABLE, _STAGE, _columns(SOURCE_KEY), columns=_columns(ROW_COLUMNS))
+    "INSERT INTO {} ({columns}) SELECT {columns} FROM {} "
+    "WHERE {number} >= %s AND {number} < %s ORDER BY {number} ON CONFLICT ({}) DO NOTHING"
+).format(_ROW_TABLE, _STAGE, _columns(SOURCE_KEY), columns=_columns(ROW_COLUMNS), number=_NUMBER)
 _INSERT_DEAD_LETTERS = sql.SQL(
     "INSERT INTO {table} ({}) VALUES %s ON CONFLICT ({}) DO UPDATE SET "
     "attempts = {table}.attempts + 1, last_seen_at = EXCLUDED.last_seen_at, "
@@ -93,65 +94,90 @@ def write_batch(session: PostgresSession, batch: Batch) -> WriteResult:
 
 def _write_fast(connection: Connection, batch: Batch) -> WriteResult:
     now = datetime.now(UTC)
+    written = 0
     with connection.cursor() as cursor:
         if batch.lines:
-            _copy(cursor, _COPY_ROWS, batch.lines, now)
+            written = _copy(cursor, _COPY_ROWS, batch.lines, now)
         _insert_dead_letters(cursor, batch.dead_letters, now)
-    return WriteResult(len(batch.records), 0, batch.dead_letters)
+    return WriteResult(written, len(batch.lines) - written, batch.dead_letters)
 
 
 def _write_carefully(connection: Connection, batch: Batch) -> WriteResult:
+    """Copy the batch to a temporary table, and from there insert what is new and accepted.
+
+    Both by halving: each is done once for the whole batch when the database rejects no row.
+    """
     now = datetime.now(UTC)
     rejected: list[DeadLetter] = []
+
+    def stage(part: range) -> int:
+        lines = [f"{number}\t{batch.lines[number]}" for number in part]
+        _copy(cursor, _COPY_STAGE, lines, now)
+        return 0
+
+    def insert(part: range) -> int:
+        cursor.execute(_INSERT_STAGE, (part.start, part.stop))
+        return cursor.rowcount
+
+    def reject(number: int, error: psycopg2.Error) -> None:
+        record = batch.records[number]
+        rejected.append(DeadLetter(record, ErrorCode.DATABASE_REJECTED, describe(error)))
+
+    whole = range(len(batch.lines))
     with connection.cursor() as cursor:
+        # A deferred constraint would reject the row at the commit, behind every savepoint.
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(_CREATE_STAGE)
-        written = _insert_bisecting(cursor, batch, range(len(batch.records)), now, rejected)
+        _bisect(cursor, whole, stage, reject)
+        cursor.execute(_INDEX_STAGE)
+        written = _bisect(cursor, whole, insert, reject)
         dead_letters = batch.dead_letters + rejected
         _insert_dead_letters(cursor, dead_letters, now)
-    duplicate = len(batch.records) - written - len(rejected)
-    return WriteResult(written, duplicate, dead_letters)
+    return WriteResult(written, len(batch.lines) - written - len(rejected), dead_letters)
 
 
-def _insert_bisecting(
-    cursor: Cursor, batch: Batch, part: range, now: datetime, rejected: list[DeadLetter]
+def _bisect(
+    cursor: Cursor,
+    part: range,
+    act: Callable[[range], int],
+    reject: Callable[[int, psycopg2.Error], None],
 ) -> int:
-    """Insert a part of the rows under a savepoint; halve it where the database rejects one.
+    """Act on a part of the rows under a savepoint; halve it where the database rejects one.
 
     Returns:
-        How many rows are new. Rows rejected alone are appended to `rejected`.
+        The sum of what `act` returned. A row that is rejected alone goes to `reject`.
     """
     if not part:
         return 0
     cursor.execute("SAVEPOINT part")
     try:
-        _copy(cursor, _COPY_STAGE, batch.lines[part.start : part.stop], now)
-        cursor.execute(_INSERT_STAGE)
-        written = cursor.rowcount
-        cursor.execute(_CLEAR_STAGE)
-        cursor.execute("RELEASE SAVEPOINT part")
-        return written
+        result = act(part)
     except psycopg2.Error as error:
         if remedy_for(error) is not Remedy.DEAD_LETTER:
             raise
         cursor.execute("ROLLBACK TO SAVEPOINT part")
         cursor.execute("RELEASE SAVEPOINT part")
         if len(part) == 1:
-            record = batch.records[part.start]
-            rejected.append(DeadLetter(record, ErrorCode.DATABASE_REJECTED, describe(error)))
+            reject(part.start, error)
             return 0
+    else:
+        cursor.execute("RELEASE SAVEPOINT part")
+        return result
     half = len(part) // 2
-    return sum(
-        _insert_bisecting(cursor, batch, smaller, now, rejected)
-        for smaller in (part[:half], part[half:])
-    )
+    return sum(_bisect(cursor, smaller, act, reject) for smaller in (part[:half], part[half:]))
 
 
-def _copy(cursor: Cursor, statement: sql.Composed, lines: Sequence[str], now: datetime) -> None:
+def _copy(cursor: Cursor, statement: sql.Composed, lines: Sequence[str], now: datetime) -> int:
+    """Copy the lines; return how many rows the database took: a trigger may take fewer."""
     text = io.BytesIO(copy_text(lines, now.isoformat()))
     cursor.copy_expert(statement, text, _COPY_BUFFER_BYTES)
+    return cursor.rowcount
 
 
 def _insert_dead_letters(cursor: Cursor, letters: Sequence[DeadLetter], now: datetime) -> None:
-    if letters:
-        values = [dead_letter_values(letter, now) for letter in letters]
+    # A partition that is read from its beginning in mid-batch brings a record twice, and
+    # ON CONFLICT DO UPDATE takes no row twice.
+    unique = {letter.record.position: letter for letter in letters}
+    if unique:
+        values = [dead_letter_values(letter, now) for letter in unique.values()]
         execute_values(cursor, _INSERT_DEAD_LETTERS, values)

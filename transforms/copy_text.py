@@ -41,7 +41,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 def copy_line(row: Row) -> str:
     """Return the row as a line of COPY text without `created_at`, ending with a tab.
 
-    The time of writing is one for the whole batch: `copy_batch` adds it.
+    The time of writing is one for the whole batch: `batch.copy_text` adds it.
     """
     record = row.record
     transaction, currency = row.transaction_id, row.clearance_currency

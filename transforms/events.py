@@ -65,8 +65,8 @@ def decode_event(value: bytes | None) -> tuple[str, Payment | None]:
         # Another type's event_data may have any form.
         return _skippable_type(value, error), None
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadRecordError(ErrorCode.NOT_JSON, f"the value is not JSON: {error}") from None
-    if event.event_type is UNSET:
+        raise _not_json(error) from None
+    if not event.event_type:  # the producer omits what is empty
         raise missing("event_type")
     if event.event_type != CLEARANCE_EVENT:
         return event.event_type, None
@@ -78,6 +78,10 @@ def decode_event(value: bytes | None) -> tuple[str, Payment | None]:
 def missing(field: str) -> BadRecordError:
     """Return the error for a required field that is absent."""
     return BadRecordError(ErrorCode.MISSING_FIELD, f"{field}: required, and missing")
+
+
+def _not_json(error: Exception) -> BadRecordError:
+    return BadRecordError(ErrorCode.NOT_JSON, f"the value is not JSON: {error}")
 
 
 def _check_utf8(value: bytes) -> None:
@@ -93,6 +97,8 @@ def _skippable_type(value: bytes, error: msgspec.ValidationError) -> str:
         event_type = _envelope_decoder.decode(value).event_type
     except msgspec.ValidationError:
         event_type = UNSET
-    if event_type is UNSET or event_type == CLEARANCE_EVENT:
+    except (msgspec.DecodeError, RecursionError) as broken:  # behind the wrong type
+        raise _not_json(broken) from None
+    if not event_type or event_type == CLEARANCE_EVENT:
         raise BadRecordError(ErrorCode.WRONG_TYPE, str(error)) from None
     return event_type

@@ -106,7 +106,7 @@ class _ReadShardFn(beam.DoFn):
     ) -> Iterator[Poll]:
         reader = self._reader(shard)
         positions = reader.resume(tracker.current_restriction())
-        if positions.is_at_end or stop_requested():
+        if (self._read.until_end and positions.is_at_end) or stop_requested():
             reader.commit_and_wait(positions)
             tracker.try_claim(ShardPositions(positions.partitions, is_finished=True))
             return

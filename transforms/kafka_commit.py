@@ -1,15 +1,21 @@
 """The consumer group's committed offsets, which lag tools and the next start read."""
 
 import logging
+import time
+from collections.abc import Callable
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from transforms.errors import UnavailableError
+from transforms.kafka_errors import TOPIC_CHANGED
 from transforms.kafka_positions import ShardPositions
 
 _LOGGER = logging.getLogger(__name__)
 
 _TOPIC_ID = "topic-id:"
+# Kafka forgets a group's offset some time after its last commit (offsets.retention.minutes, 7
+# days by default), also while an idle topic is being read.
+_COMMIT_AGAIN_SECS = 600.0
 
 
 class GroupOffsets:
@@ -23,15 +29,20 @@ class GroupOffsets:
     way at a time; what came meanwhile is in the next.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._commit_again_at = 0.0
         self._is_pending = False
         self._committed: ShardPositions | None = None
 
     def commit(self, consumer: Consumer, positions: ShardPositions) -> None:
         """Send the positions and return at once; a failure is logged and tried again."""
-        if self._is_pending or positions == self._committed:
+        if self._is_pending:
+            return
+        if positions == self._committed and self._clock() < self._commit_again_at:
             return
         self._committed = positions
+        self._commit_again_at = self._clock() + _COMMIT_AGAIN_SECS
         offsets = _offsets(positions)
         if not offsets:
             return
@@ -43,7 +54,7 @@ class GroupOffsets:
             self._is_pending = True
 
     def commit_and_wait(self, consumer: Consumer, positions: ShardPositions) -> None:
-        """Commit the positions.
+        """Commit the positions. A topic that is gone needs none.
 
         Raises:
             UnavailableError: Kafka did not take them. No row is lost: their records will be
@@ -54,11 +65,12 @@ class GroupOffsets:
             return
         try:
             answers = consumer.commit(offsets=offsets, asynchronous=False) or []
-        except KafkaException as error:
-            raise _not_committed(error.args[0]) from error
-        for answer in answers:
-            if answer.error is not None:
-                raise _not_committed(answer.error)
+            errors = [answer.error for answer in answers if answer.error is not None]
+        except KafkaException as error:  # the same for all partitions
+            errors = [error.args[0]]
+        for error in errors:
+            if error.code() not in TOPIC_CHANGED:
+                raise _not_committed(error)
 
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """Take in librdkafka's answer to `commit`."""

@@ -14,8 +14,10 @@ from confluent_kafka import (
 )
 from msgspec.structs import replace
 
+from transforms.errors import UnavailableError
 from transforms.kafka_commit import GroupOffsets
 from transforms.kafka_errors import REFUSED, TOPIC_CHANGED, job_error
+from transforms.kafka_message import to_record
 from transforms.kafka_positions import PartitionPosition, Shard, ShardPositions
 from transforms.kafka_start import start_positions
 from transforms.kafka_topics import Topic, TopicWatch
@@ -71,6 +73,7 @@ class ShardReader:
         self._until_end = until_end
         self._refused: KafkaError | None = None
         self._next: dict[_Key, PartitionPosition] = {}
+        self._gone: dict[_Key, PartitionPosition] = {}  # a broker that just started may be wrong
         self._offsets = GroupOffsets()
         self._stands_at: ShardPositions | None = None
         self.resets = 0
@@ -97,9 +100,10 @@ class ShardReader:
 
         Raises:
             ConfigurationError: Kafka refuses access.
+            UnavailableError: a topic was deleted during a bounded read.
         """
-        if not self._until_end:
-            self._follow_topics(self._watch.changes())
+        if topics := self._watch.changes():
+            self._follow_topics(topics)
         self._stands_at = None  # until `positions` tells the caller
         deadline = time.monotonic() + wait_secs
         while True:
@@ -143,27 +147,25 @@ class ShardReader:
         self._consumer.close()
 
     def _find_start(self) -> ShardPositions:
-        topics = self._watch.read()
+        owned = self._owned(self._watch.read())
         try:
             return ShardPositions(
                 start_positions(
-                    self._consumer,
-                    topics,
-                    self._owned(topics),
-                    self._start,
-                    until_end=self._until_end,
+                    self._consumer, self._watch, owned, self._start, until_end=self._until_end
                 )
             )
         except KafkaException as error:
             raise job_error(error.args[0]) from error
 
-    def _owned(self, topics: Mapping[str, Topic]) -> list[_Key]:
-        return [
-            (name, partition)
+    def _owned(self, topics: Mapping[str, Topic | None]) -> dict[_Key, str]:
+        """Return the shard's partitions, each with its topic's id."""
+        return {
+            (name, partition): topic.topic_id
             for name, topic in topics.items()
+            if topic is not None
             for partition in sorted(topic.partitions)
             if self._shard.owns(partition)
-        ]
+        }
 
     def _stand_at(self, positions: ShardPositions) -> None:
         self._next = {(p.topic, p.partition): p for p in positions.partitions or ()}
@@ -172,24 +174,38 @@ class ShardReader:
         )
         self._stands_at = positions
 
-    def _follow_topics(self, topics: Mapping[str, Topic]) -> None:
-        """Take new partitions, and start again in topics that were made again."""
-        changed = {}
-        for key in self._owned(topics):
-            topic_id = topics[key[0]].topic_id
-            known = self._next.get(key)
-            if known is None or known.topic_id != topic_id:
-                changed[key] = PartitionPosition(key[0], topic_id, key[1], OFFSET_BEGINNING)
-                _LOGGER.warning("%s/%d is new: reading it from its beginning", *key)
-        if changed:
-            self._stand_at(ShardPositions(tuple({**self._next, **changed}.values())))
+    def _follow_topics(self, topics: Mapping[str, Topic | None]) -> None:
+        """Let go of partitions that are gone, take new ones, start again in topics made again."""
+        owned = self._owned(topics)
+        gone = {key for key in self._next if key[0] in topics and key not in owned}
+        new = {key for key, topic_id in owned.items() if self._topic_id(key) != topic_id}
+        if self._until_end:  # partitions that are added belong to the next run
+            new &= self._next.keys()
+            if gone | new:
+                names = ", ".join(sorted({topic for topic, _ in gone | new}))
+                raise UnavailableError(f"{names}: deleted before its end was reached")
+        if not gone | new:
+            return
+        for key in gone:
+            _LOGGER.warning("%s/%d is gone", *key)
+            self._gone[key] = self._next.pop(key)
+        for key in new:
+            _LOGGER.warning("%s/%d is new, or made again", *key)
+            before = self._gone.pop(key, None)
+            if before is None or before.topic_id != owned[key]:
+                before = PartitionPosition(key[0], owned[key], key[1], OFFSET_BEGINNING)
+            self._next[key] = before
+        self._stand_at(ShardPositions(tuple(self._next.values())))
+
+    def _topic_id(self, key: _Key) -> str | None:
+        return self._next[key].topic_id if key in self._next else None
 
     def _take(self, messages: Sequence[Any]) -> list[KafkaRecord]:
         """Return the records among the messages, and stand behind them."""
-        records = [_record(message) for message in messages if message.error() is None]
+        records = [to_record(message) for message in messages if message.error() is None]
+        behind = {(record.topic, record.partition): record.offset + 1 for record in records}
         if self._until_end:
             records = [record for record in records if self._is_wanted(record)]
-        behind = {(record.topic, record.partition): record.offset + 1 for record in records}
         for key, next_offset in behind.items():
             self._advance(key, next_offset)
         for message in messages:
@@ -243,15 +259,3 @@ class ShardReader:
     def _on_error(self, error: KafkaError) -> None:
         if error.code() in REFUSED or error.fatal():
             self._refused = error  # all else librdkafka logs and repairs by itself
-
-
-def _record(message: Any) -> KafkaRecord:
-    return KafkaRecord(
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        message.headers(),
-    )

@@ -1,48 +1,36 @@
 """Where a shard starts: the group's committed offset, else the start that the user asked for."""
 
-import re
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from confluent_kafka import OFFSET_INVALID, Consumer, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 
 from transforms.kafka_commit import is_of_another_topic
 from transforms.kafka_errors import ask_coordinator
 from transforms.kafka_positions import PartitionPosition
-from transforms.kafka_topics import REQUEST_TIMEOUT_SECS, Topic
+from transforms.kafka_topics import REQUEST_TIMEOUT_SECS, TopicWatch
+
+_LOGGER = logging.getLogger(__name__)
 
 EARLIEST = "earliest"
 LATEST = "latest"
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-
-
-def check_start(start: str) -> str:
-    """Return `start` if it is `earliest`, `latest` or an RFC 3339 time.
-
-    Raises:
-        ValueError: it is none of them.
-    """
-    if start not in (EARLIEST, LATEST):
-        start_timestamp_ms(start)
-    return start
 
 
 def start_timestamp_ms(start: str) -> int:
     """Return an RFC 3339 time as milliseconds since 1970 UTC.
 
     Raises:
-        ValueError: it is no such time; a time without an offset is none.
+        ValueError: it is no such time.
     """
-    if not _RFC_3339.fullmatch(start):
-        raise ValueError("earliest, latest, or a time like 2025-10-27T03:04:36Z")
     moment = datetime.fromisoformat(start.upper().replace(" ", "T"))
-    return round(moment.timestamp() * 1000)
+    return max(0, round(moment.timestamp() * 1000))  # Kafka takes negative ones for commands
 
 
 def start_positions(
     consumer: Consumer,
-    topics: Mapping[str, Topic],
-    owned: list[tuple[str, int]],
+    watch: TopicWatch,
+    owned: Mapping[tuple[str, int], str],
     start: str,
     *,
     until_end: bool,
@@ -55,6 +43,9 @@ def start_positions(
     whatever `start` says. The end is the last stable offset: records of transactions that are
     open now are not waited for.
 
+    Args:
+        owned: topic and partition, with the topic's id.
+
     Raises:
         KafkaException: no answer.
     """
@@ -63,12 +54,20 @@ def start_positions(
         lambda: consumer.committed(wanted, timeout=REQUEST_TIMEOUT_SECS) if wanted else [],
         REQUEST_TIMEOUT_SECS,
     )
+    _raise_error(committed)
     seen = {each.topic for each in committed if each.offset != OFFSET_INVALID}
     positions = []
     for each in committed:
-        topic_id = topics[each.topic].topic_id
+        topic_id = owned[each.topic, each.partition]
         first, end = consumer.get_watermark_offsets(each, timeout=REQUEST_TIMEOUT_SECS)
-        if each.offset != OFFSET_INVALID and not is_of_another_topic(each, topic_id):
+        if each.offset > end and each.offset > watch.log_end(each.topic, each.partition):
+            _LOGGER.error(
+                "%s/%d: the group's offset %d is beyond the end %d; reading the partition from "
+                "its beginning",
+                *(each.topic, each.partition, each.offset, end),
+            )
+            offset = first
+        elif each.offset != OFFSET_INVALID and not is_of_another_topic(each, topic_id):
             offset = each.offset
         elif each.topic in seen or start == EARLIEST:
             offset = first
@@ -84,8 +83,16 @@ def start_positions(
     return tuple(positions)
 
 
+def _raise_error(answers: Sequence[TopicPartition]) -> None:
+    """Raise the error of a partition: the client reports it as a value."""
+    for answer in answers:
+        if answer.error is not None:
+            raise KafkaException(answer.error)
+
+
 def _offset_at(consumer: Consumer, partition: TopicPartition, time_ms: int, end: int) -> int:
     question = TopicPartition(partition.topic, partition.partition, time_ms)
     [answer] = consumer.offsets_for_times([question], timeout=REQUEST_TIMEOUT_SECS)
+    _raise_error([answer])
     found: int = answer.offset
     return found if found >= 0 else end  # no record is that young

@@ -5,8 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import (
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from msgspec import Struct
 
 from transforms.errors import ConfigurationError, UnavailableError
@@ -67,10 +74,11 @@ class TopicWatch:
         """Ask at the next `changes`: something hints that the topics are not as they were."""
         self._next_refresh = self._clock()
 
-    def changes(self) -> dict[str, Topic]:
+    def changes(self) -> dict[str, Topic | None]:
         """Return the newest description, or nothing when there is none since the last call.
 
-        Never blocks. A topic that is gone, or not described for another reason, is left out.
+        Never blocks. A topic that does not exist is None; one that was not described for another
+        reason is left out.
         """
         if self._pending is None:
             if self._clock() >= self._next_refresh:
@@ -80,11 +88,28 @@ class TopicWatch:
             return {}
         done, self._pending = self._pending, None
         self._next_refresh = self._clock() + self._refresh_secs
-        return {
-            name: _topic(future.result())
-            for name, future in done.items()
-            if future.exception() is None
-        }
+        found: dict[str, Topic | None] = {}
+        for name, future in done.items():
+            error = future.exception()
+            if error is None:
+                found[name] = _topic(future.result())
+            elif _code(error) == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                found[name] = None
+        return found
+
+    def log_end(self, topic: str, partition: int) -> int:
+        """Return the offset behind the last record, of open transactions too.
+
+        Raises:
+            KafkaException: no answer.
+        """
+        wanted = TopicPartition(topic, partition)
+        answers = self._admin.list_offsets(
+            {wanted: OffsetSpec.latest()},
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=REQUEST_TIMEOUT_SECS,
+        )
+        return int(answers[wanted].result(REQUEST_TIMEOUT_SECS + 1).offset)
 
     def _ask(self) -> dict[str, Future[Any]]:
         return self._admin.describe_topics(
@@ -96,8 +121,12 @@ def _topic(description: Any) -> Topic:
     return Topic(str(description.topic_id), frozenset(p.id for p in description.partitions))
 
 
+def _code(error: BaseException) -> int | None:
+    return error.args[0].code() if isinstance(error, KafkaException) else None
+
+
 def _explain(name: str, error: Exception) -> Exception:
-    code = error.args[0].code() if isinstance(error, KafkaException) else None
+    code = _code(error)
     if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
         return ConfigurationError(
             f"topic {name!r} does not exist: create it, or name another in TOPIC_EVENT"

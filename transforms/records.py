@@ -22,6 +22,7 @@ class KafkaRecord(msgspec.Struct, frozen=True, gc=False):
         key: as on the wire, None when absent.
         value: as on the wire, None for a tombstone.
         headers: name and bytes, in the order of the wire; None when there are none.
+        has_bad_headers: a header's name is not UTF-8; `headers` is None, the client gives none.
     """
 
     topic: str
@@ -31,6 +32,12 @@ class KafkaRecord(msgspec.Struct, frozen=True, gc=False):
     key: bytes | None
     value: bytes | None
     headers: Headers | None
+    has_bad_headers: bool = False
+
+    @property
+    def position(self) -> tuple[str, int, int, int]:
+        """The idempotency key."""
+        return self.topic, self.partition, self.offset, self.timestamp_ms
 
 
 def header(record: KafkaRecord, name: str) -> str | None:

@@ -50,6 +50,8 @@ def reconcile(record: KafkaRecord) -> Row | Skipped:
     Raises:
         BadRecordError: the record cannot become a row; the message names the field.
     """
+    if record.has_bad_headers:
+        raise BadRecordError(ErrorCode.NOT_UTF8, "headers: a name is not UTF-8")
     event_type, payment = decode_event(record.value)
     if payment is None:
         return Skipped(event_type)

@@ -8,6 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from transforms.copy_text import ROW_COLUMNS
 from transforms.dead_letters import DEAD_LETTER_COLUMNS
+from transforms.errors import ConfigurationError
 
 ROW_TABLE = "order_clearance_reconciliacion"
 DEAD_LETTER_TABLE = "order_clearance_reconciliacion_dead_letter"
@@ -24,12 +25,12 @@ _COLUMNS = """
 SELECT attname FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
 """
-# A partial index, one on expressions or one that is not valid does not serve ON CONFLICT.
+# ON CONFLICT takes no partial, deferrable or invalid index, and none on expressions.
 _UNIQUE_KEYS = """
 SELECT array_agg(a.attname ORDER BY a.attname)
 FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
 WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indisvalid AND i.indisready
-  AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
 GROUP BY i.indexrelid
 """
 
@@ -38,8 +39,8 @@ def migrate(connection: Connection) -> bool:
     """Create the tables and indexes, or upgrade them in place. Commits.
 
     Idempotent, and safe when two start at once: the second waits for the first (an advisory
-    lock), and finds nothing to do. An upgrade takes an exclusive lock on the table for as long
-    as the index is built: about 1 s for a million rows. It gives up, and changes nothing, when
+    lock), and finds nothing to do. An upgrade keeps writers and readers from the table for as
+    long as the index is built: about 1 s for a million rows. It gives up, and changes nothing, when
     another session keeps it from that lock for 10 s.
 
     Returns:
@@ -47,6 +48,7 @@ def migrate(connection: Connection) -> bool:
 
     Raises:
         psycopg2.Error: the database refuses; nothing was changed.
+        ConfigurationError: an object that does not serve is in the way; nothing was changed.
     """
     with connection, connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")  # an index on a large table takes long
@@ -55,6 +57,11 @@ def migrate(connection: Connection) -> bool:
             return False  # no lock on a table in use
         cursor.execute("SET LOCAL lock_timeout = %s", (_LOCK_TIMEOUT,))
         cursor.execute(files("transforms").joinpath("schema.sql").read_text())
+        if faults := list(_missing_parts(cursor)):
+            raise ConfigurationError(
+                f"{faults[0]}; that was tried, and another object of the same name is in the way: "
+                "drop or rename it"
+            )
         return True
 
 
@@ -89,6 +96,9 @@ def _missing_rights(cursor: Cursor) -> Iterator[str]:
         )
         if cursor.fetchone() == (False,):
             yield f"no right to use the sequence of {table}.id: GRANT USAGE ON it to DB_USER"
+        cursor.execute("SELECT row_security_active(%s)", (table,))
+        if cursor.fetchone() == (True,):
+            yield f"row-level security of {table} holds for DB_USER: give it the right BYPASSRLS"
     cursor.execute("SELECT has_database_privilege(current_database(), 'TEMPORARY')")
     if cursor.fetchone() == (False,):
         yield "no right to make temporary tables: GRANT TEMPORARY ON the database to DB_USER"

@@ -20,12 +20,14 @@ _DEAD_LETTER_CLASSES = frozenset(
     {
         "22",  # data exception
         "23",  # integrity constraint violation
+        "54",  # program limit exceeded: a value too long for an index
         "44",  # WITH CHECK OPTION violation
         "P0",  # raised by a trigger
     }
 )
 _STOP_CLASSES = frozenset(
     {
+        "21",  # cardinality violation: a statement of ours is wrong
         "0A",  # feature not supported
         "28",  # invalid authorization
         "3D",  # no such database

@@ -1,11 +1,14 @@
 """Batches against a real PostgreSQL: rejected rows, duplicates, lost connections."""
 
+import random
 from collections.abc import Iterator
 
 import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 
+from options.load import load
+from pipeline.clients import connect
 from tests.support import Database, record, sample
 from transforms.batch import Batch
 from transforms.batch_writer import WriteResult, write_batch
@@ -166,3 +169,72 @@ def test_a_dead_letter_that_cannot_be_stored_stops_the_job(
     with pytest.raises(ConfigurationError, match="rejects a dead letter.*house_column"):
         write_batch(session, _batch(range(5), range(5, 6)))
     assert database.count(_ROWS) == 0
+
+
+def test_a_deferred_constraint_makes_a_dead_letter(
+    database: Database, session: PostgresSession
+) -> None:
+    database.query(
+        "CREATE TABLE clearance (id BIGINT PRIMARY KEY); INSERT INTO clearance VALUES (0), (2); "
+        f"ALTER TABLE {_ROWS} ADD CONSTRAINT known FOREIGN KEY (fk_clearance_id) "
+        "REFERENCES clearance DEFERRABLE INITIALLY DEFERRED"
+    )
+    assert _counts(write_batch(session, _batch(range(3)))) == (2, 0, 1)
+
+
+def test_a_column_made_narrower_makes_dead_letters(
+    database: Database, session: PostgresSession
+) -> None:
+    database.query(f"ALTER TABLE {_ROWS} ALTER COLUMN fk_clearance_id TYPE SMALLINT")
+    result = write_batch(session, _batch(range(32_766, 32_770)))
+    assert _counts(result) == (2, 0, 2)
+    assert [letter.record.offset for letter in result.dead_letters] == [32_768, 32_769]
+
+
+def test_a_value_too_long_for_an_index_makes_a_dead_letter(
+    database: Database, session: PostgresSession
+) -> None:
+    database.query(f"CREATE INDEX house_index ON {_ROWS} (request_id)")
+    batch = _batch(range(2))
+    long_id = random.Random(0).randbytes(20_000).hex().encode()  # does not compress
+    row = reconcile(record(sample("payment_ok"), offset=9, headers=[("x-request-id", long_id)]))
+    assert isinstance(row, Row)
+    batch.add(row)
+    assert _counts(write_batch(session, batch)) == (2, 0, 1)
+
+
+def test_a_dead_letter_that_comes_twice_is_stored_once(
+    database: Database, session: PostgresSession
+) -> None:
+    batch = _batch(range(0), range(5))
+    batch.add(batch.dead_letters[0])
+    assert _counts(write_batch(session, batch)) == (0, 0, 6)
+    assert database.count(_DEAD) == 5
+
+
+def test_rows_that_a_trigger_swallows_are_not_counted_as_written(
+    database: Database, session: PostgresSession
+) -> None:
+    database.query(
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN IF NEW.source_offset < 2 THEN RETURN NULL; END IF; RETURN NEW; END$$; "
+        f"CREATE TRIGGER swallow BEFORE INSERT ON {_ROWS} FOR EACH ROW EXECUTE FUNCTION swallow()"
+    )
+    assert _counts(write_batch(session, _batch(range(5)))) == (3, 2, 0)
+
+
+def test_text_is_utf_8_whatever_the_client_prefers(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    for name, value in database.environment.items():
+        monkeypatch.setenv(name, value)
+    session = PostgresSession(lambda: connect(load([]).settings))
+    batch = _batch(range(0))
+    text = "S\N{LATIN SMALL LETTER A WITH TILDE}o"
+    row = reconcile(record(sample("payment_ok").replace(b"ORDER:PENDING", text.encode())))
+    assert isinstance(row, Row)
+    batch.add(row)
+    write_batch(session, batch)
+    session.close()
+    assert database.query(f"SELECT order_status, length(order_status) FROM {_ROWS}") == [(text, 3)]

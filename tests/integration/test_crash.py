@@ -90,7 +90,7 @@ def test_a_stop_during_a_blocked_write_ends_in_time_and_loses_nothing(
     _wait_for_blocked_write(database)
     process.terminate()
     assert process.wait(timeout_secs=12) == 1
-    assert "not lost" in process.output
+    assert "nothing is lost" in process.output
     lock.close()
     rest = start(environment, "--until_end", *flags)
     assert rest.wait() == 0, rest.output

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from msgspec.structs import replace
 
-from tests.support import Kafka, wait_until
-from transforms.errors import ConfigurationError
+from tests.raw_producer import produce_raw_header
+from tests.support import Kafka, send, wait_until
+from transforms.errors import ConfigurationError, UnavailableError
 from transforms.kafka_positions import Shard, ShardPositions
 from transforms.kafka_shard import ShardReader
 from transforms.records import KafkaRecord
@@ -118,11 +120,9 @@ def test_an_offset_that_is_gone_is_read_from_the_beginning(
 ) -> None:
     topic = kafka.create_topic()
     kafka.produce(topic, [b"1", b"2"])
-    commit = Consumer({"bootstrap.servers": kafka.address, "group.id": topic})
-    commit.commit(offsets=[TopicPartition(topic, 0, 1_000)], asynchronous=False)
-    commit.close()
     reader = new_reader(topic)
-    reader.resume(ShardPositions())
+    [position] = reader.resume(ShardPositions()).partitions or ()
+    reader.resume(ShardPositions((replace(position, next_offset=1_000),)))
     assert [record.value for record in _read(reader, 2)] == [b"1", b"2"]
     assert reader.resets == 1
 
@@ -153,3 +153,96 @@ def test_a_commit_follows_the_next_bundle(kafka: Kafka, new_reader: NewReader) -
 def test_a_topic_that_is_not_there_is_named(kafka: Kafka, new_reader: NewReader) -> None:
     with pytest.raises(ConfigurationError, match="'not.there' does not exist"):
         new_reader("not.there").resume(ShardPositions())
+
+
+def test_a_bounded_read_ends_while_records_keep_coming(kafka: Kafka, new_reader: NewReader) -> None:
+    """The record before the end is a control record: later records show that it was passed."""
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"before"] * 5)
+    reader = new_reader(topic, until_end=True)
+    reader.resume(ShardPositions())
+
+    def is_at_end() -> bool:
+        kafka.produce(topic, [b"after"] * 5)
+        reader.poll(3, 0.0)
+        return reader.positions().is_at_end
+
+    wait_until(is_at_end, "the end")
+
+
+def test_an_offset_beyond_the_end_is_read_from_the_beginning_by_a_bounded_read_too(
+    kafka: Kafka, new_reader: NewReader
+) -> None:
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"1", b"2"])
+    _commit(kafka, topic, 1_000)
+    reader = new_reader(topic, until_end=True)
+    reader.resume(ShardPositions())
+    assert [record.value for record in _read(reader, 2)] == [b"1", b"2"]
+
+
+def test_an_offset_within_an_open_transaction_is_kept(kafka: Kafka, new_reader: NewReader) -> None:
+    """A client that reads uncommitted records commits behind the last stable offset."""
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"1"])
+    producer = kafka.transaction()
+    for value in (b"2", b"3"):
+        send(producer, topic, value)
+    producer.flush(30)
+    _commit(kafka, topic, 3)
+    [position] = new_reader(topic, until_end=True).resume(ShardPositions()).partitions or ()
+    assert position.next_offset == 3
+    producer.abort_transaction(30)
+
+
+def test_a_bounded_read_of_a_topic_that_is_deleted_ends_with_an_error(
+    kafka: Kafka, new_reader: NewReader
+) -> None:
+    topic = kafka.create_topic()
+    kafka.produce(topic, [b"1"] * 10)
+    reader = new_reader(topic, until_end=True)
+    reader.resume(ShardPositions())
+    kafka.delete_topic(topic)
+
+    def poll_for_ever() -> None:
+        wait_until(lambda: reader.poll(1, 0.1) is None, "never")
+
+    with pytest.raises(UnavailableError, match="deleted before its end"):
+        poll_for_ever()
+
+
+def test_a_deleted_topic_is_let_go_and_does_not_fail_the_last_commit(
+    kafka: Kafka, new_reader: NewReader
+) -> None:
+    topic = kafka.create_topic()
+    reader = new_reader(topic)
+    reader.resume(ShardPositions())
+    before = reader.positions()
+    kafka.delete_topic(topic)
+    reader.commit_and_wait(before)
+
+    def is_let_go() -> bool:
+        reader.poll(10, 0.1)
+        return reader.positions().partitions == ()
+
+    wait_until(is_let_go, "the partition is let go")
+    reader.commit_and_wait(reader.positions())
+
+
+def test_a_header_whose_name_is_not_utf_8_does_not_stop_the_read(
+    kafka: Kafka, new_reader: NewReader
+) -> None:
+    topic = kafka.create_topic()
+    produce_raw_header(kafka.address, topic, name=b"\xff\xfe")
+    kafka.produce(topic, [b"good"])
+    reader = new_reader(topic)
+    reader.resume(ShardPositions())
+    bad, good = _read(reader, 2)
+    assert bad.has_bad_headers
+    assert (good.value, good.has_bad_headers) == (b"good", False)
+
+
+def _commit(kafka: Kafka, topic: str, offset: int) -> None:
+    consumer = Consumer({"bootstrap.servers": kafka.address, "group.id": topic})
+    consumer.commit(offsets=[TopicPartition(topic, 0, offset)], asynchronous=False)
+    consumer.close()

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support import Database
 from transforms import schema
+from transforms.errors import ConfigurationError
 
 _ROWS = "order_clearance_reconciliacion"
 
@@ -126,3 +127,30 @@ def test_the_key_takes_a_record_once_and_a_topic_made_again_anew(database: Datab
     database.query(insert, ["2026-01-02Z"])
     with pytest.raises(psycopg2.errors.UniqueViolation):
         database.query(insert, ["2026-01-01Z"])
+
+
+def test_a_deferrable_key_is_a_fault(database: Database) -> None:
+    database.query(
+        f"DROP INDEX {_ROWS}_source_key; ALTER TABLE {_ROWS} ADD CONSTRAINT late UNIQUE "
+        "(source_topic, source_partition, source_offset, source_timestamp) DEFERRABLE"
+    )
+    assert "no unique index" in _faults(database)[0]
+
+
+def test_an_index_in_the_way_is_named_and_nothing_is_changed(empty_database: Database) -> None:
+    empty_database.query(_OLD_TABLE)
+    empty_database.query(f"CREATE INDEX {_ROWS}_source_key ON {_ROWS} (transaction_id)")
+    with pytest.raises(ConfigurationError, match="in the way"):
+        _migrate(empty_database)
+    assert "source_topic" in _faults(empty_database)[0]
+
+
+def test_row_level_security_is_a_fault(database: Database) -> None:
+    role = f"writer_{database.environment['DB_NAME']}"
+    database.query(f"ALTER TABLE {_ROWS} ENABLE ROW LEVEL SECURITY")
+    database.query(f"CREATE ROLE {role} LOGIN PASSWORD 'p'")
+    try:
+        faults = _faults(Database(database.environment | {"DB_USER": role, "DB_PASSWORD": "p"}))
+        assert any("row-level security" in fault for fault in faults)
+    finally:
+        database.query(f"DROP ROLE {role}")

@@ -70,6 +70,7 @@ def test_numbered_topics_work_in_a_yaml_file(tmp_path: Path) -> None:
         ("--start=2025-10-27T03:04:36", "--start (START): expected earliest"),
         ("--start=2025-13-27T03:04:36Z", "--start (START): month must be in 1..12"),
         ("--until_end=perhaps", "--until_end (UNTIL_END): "),
+        ("--kafka_mechanism=FOO", "--kafka_mechanism (KAFKA_MECHANISM): "),
         ("--batch_rows=0", "--batch_rows (BATCH_ROWS): "),
         ("--log_level=loud", "--log_level (LOG_LEVEL): "),
         ("--kafka_protocol=SASL_SSL", "KAFKA_PROTOCOL SASL_SSL needs KAFKA_USER"),
@@ -91,7 +92,28 @@ def test_several_wrong_settings_are_a_line_each() -> None:
     assert len(str(error.value).splitlines()) == 2
 
 
-@pytest.mark.parametrize("content", ["a: [", "- a", "no_such_setting: 1", "db_pasword: x"])
+def test_a_yaml_value_is_its_text(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "start: 2025-10-27T03:04:36Z\ndb_password: 0123\nuntil_end: true\ndb_port: 1\n"
+        "db_name:\ntopic_event: [a, b]\n"
+    )
+    settings = load([f"--config={config}"]).settings
+    assert (settings.start, settings.until_end) == ("2025-10-27T03:04:36Z", True)
+    assert settings.db_password.get_secret_value() == "0123"
+    assert (settings.db_port, settings.db_name) == (1, "postgres")
+    assert settings.topic_event == ("a", "b")
+
+
+def test_a_dotenv_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"DB_NAME=\xff\n")
+    with pytest.raises(SettingsError, match=".env: not UTF-8"):
+        load([])
+
+
+@pytest.mark.parametrize(
+    "content", ["a: [", "- a", "no_such_setting: 1", "db_pasword: x", "db_port: [1]"]
+)
 def test_a_wrong_yaml_file_is_named(content: str, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(content)
@@ -101,8 +123,10 @@ def test_a_wrong_yaml_file_is_named(content: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("flag", ["--db_password", "--kafka_password"])
 @pytest.mark.parametrize("joined", [True, False])
-def test_a_secret_is_no_flag_and_is_not_shown(flag: str, joined: bool) -> None:
+@pytest.mark.parametrize("runner", ["DirectRunner", "FlinkRunner"])
+def test_a_secret_is_no_flag_and_is_not_shown(flag: str, joined: bool, runner: str) -> None:
     argv = [f"{flag}={_SECRET}"] if joined else [flag, _SECRET]
+    argv.append(f"--runner={runner}")
     with pytest.raises(SettingsError, match="process list") as error:
         load(argv)
     assert _SECRET not in str(error.value)
@@ -111,6 +135,10 @@ def test_a_secret_is_no_flag_and_is_not_shown(flag: str, joined: bool) -> None:
 def test_flags_of_another_runner_pass_through() -> None:
     loaded = load(["--runner=FlinkRunner", "--only_the_runner_knows=1"])
     assert loaded.runner == "FlinkRunner"
+
+
+def test_the_runners_name_is_taken_as_beam_takes_it() -> None:
+    assert load(["--runner=directrunner"]).runner == "DirectRunner"
 
 
 def test_beams_own_flags_are_known() -> None:

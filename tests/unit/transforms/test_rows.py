@@ -5,6 +5,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.support import record, sample
 from transforms.errors import BadRecordError, ErrorCode
@@ -93,6 +94,13 @@ def test_a_bad_event_has_a_code_and_names_the_field(
     with pytest.raises(BadRecordError, match=field) as error:
         reconcile(record(value))
     assert error.value.code is code
+
+
+def test_a_header_whose_name_is_not_utf_8_is_an_error() -> None:
+    bad = replace(record(sample("payment_ok")), has_bad_headers=True)
+    with pytest.raises(BadRecordError, match="headers") as error:
+        reconcile(bad)
+    assert error.value.code is ErrorCode.NOT_UTF8
 
 
 def test_texts_may_fill_their_columns() -> None:

@@ -13,6 +13,8 @@ from transforms.sqlstate import Remedy, remedy_for
         ("23505", Remedy.DEAD_LETTER),
         ("44000", Remedy.DEAD_LETTER),
         ("P0001", Remedy.DEAD_LETTER),
+        ("54000", Remedy.DEAD_LETTER),
+        ("21000", Remedy.STOP),
         ("28P01", Remedy.STOP),
         ("3D000", Remedy.STOP),
         ("3F000", Remedy.STOP),

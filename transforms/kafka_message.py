@@ -1,0 +1,25 @@
+"""From the client's message to the pipeline's record."""
+
+from typing import Any
+
+from transforms.records import KafkaRecord
+
+
+def to_record(message: Any) -> KafkaRecord:
+    """Return a consumed message as a record; copies what the client would free."""
+    headers, has_bad_headers = None, False
+    try:
+        # Once only: after a failure the client's second answer holds a null pointer.
+        headers = message.headers()
+    except (SystemError, UnicodeDecodeError):  # a name that is not UTF-8 (confluent-kafka 2.16)
+        has_bad_headers = True
+    return KafkaRecord(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        headers,
+        has_bad_headers,
+    )
