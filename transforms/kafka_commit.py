@@ -68,9 +68,9 @@ class GroupOffsets:
             errors = [answer.error for answer in answers if answer.error is not None]
         except KafkaException as error:  # the same for all partitions
             errors = [error.args[0]]
-        for error in errors:
-            if error.code() not in TOPIC_CHANGED:
-                raise _not_committed(error)
+        for failure in errors:
+            if failure.code() not in TOPIC_CHANGED:
+                raise _not_committed(failure)
 
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """Take in librdkafka's answer to `commit`."""
