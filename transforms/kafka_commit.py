@@ -13,6 +13,9 @@ from transforms.kafka_positions import ShardPositions
 _LOGGER = logging.getLogger(__name__)
 
 _TOPIC_ID = "topic-id:"
+# A slow stream has hundreds of bundles a second, and each commit is a write of the broker's. A
+# crash reads this much more again.
+_COMMIT_SECS = 0.2
 # Kafka forgets a group's offset some time after its last commit (offsets.retention.minutes, 7
 # days by default), also while an idle topic is being read.
 _COMMIT_AGAIN_SECS = 600.0
@@ -26,23 +29,25 @@ class GroupOffsets:
 
     A synchronous commit waits for the broker's 5 ms append linger (Kafka 4.1,
     `group.coordinator.append.linger.ms`): only the last one is synchronous. One commit is under
-    way at a time; what came meanwhile is in the next.
+    way at a time, and 5 a second at most; what came meanwhile is in the next.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._commit_again_at = 0.0
+        self._commit_at = self._commit_again_at = clock()
         self._is_pending = False
         self._committed: ShardPositions | None = None
 
     def commit(self, consumer: Consumer, positions: ShardPositions) -> None:
         """Send the positions and return at once; a failure is logged and tried again."""
-        if self._is_pending:
+        now = self._clock()
+        if self._is_pending or now < self._commit_at:
             return
-        if positions == self._committed and self._clock() < self._commit_again_at:
+        if positions == self._committed and now < self._commit_again_at:
             return
         self._committed = positions
-        self._commit_again_at = self._clock() + _COMMIT_AGAIN_SECS
+        self._commit_at = now + _COMMIT_SECS
+        self._commit_again_at = now + _COMMIT_AGAIN_SECS
         offsets = _offsets(positions)
         if not offsets:
             return

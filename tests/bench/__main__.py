@@ -130,6 +130,9 @@ def _measure_latency(kafka: Kafka, topic: str, database: Database) -> None:
 def _produce_steadily(kafka: Kafka, topic: str, events: int, produced: dict[int, float]) -> None:
     # No transactions: the time until a producer commits is not the pipeline's.
     producer = Producer({"bootstrap.servers": kafka.address, "linger.ms": 0, "log_level": 2})
+    for partition in range(_PARTITIONS):  # to connect is not the pipeline's time either
+        producer.produce(topic, b"{}", partition=partition)
+    producer.flush(30)
     start = time.monotonic()
     for number, event in enumerate(good_events(events)):
         time.sleep(max(0.0, start + number / _RATE_PER_SEC - time.monotonic()))

@@ -29,9 +29,20 @@ def _at(offset: int) -> ShardPositions:
     return ShardPositions((PartitionPosition("t", "id", 0, offset),))
 
 
+class FakeClock:
+    """Each look at it takes a second."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
 def test_one_commit_is_under_way_at_a_time_and_the_next_has_the_newest() -> None:
     consumer: Any = FakeConsumer()
-    offsets = GroupOffsets()
+    offsets = GroupOffsets(FakeClock())
     for offset in (1, 2, 3):
         offsets.commit(consumer, _at(offset))
     offsets.on_commit(None, [])
@@ -39,9 +50,19 @@ def test_one_commit_is_under_way_at_a_time_and_the_next_has_the_newest() -> None
     assert consumer.commits == [1, 3]
 
 
+def test_commits_keep_a_distance() -> None:
+    now = [0.0]
+    consumer: Any = FakeConsumer()
+    offsets = GroupOffsets(lambda: now[0])
+    for offset, now[0] in enumerate((0.0, 0.1, 0.19, 0.2, 0.3)):
+        offsets.commit(consumer, _at(offset))
+        offsets.on_commit(None, [])
+    assert consumer.commits == [0, 3]
+
+
 def test_a_failed_commit_is_tried_again() -> None:
     consumer: Any = FakeConsumer()
-    offsets = GroupOffsets()
+    offsets = GroupOffsets(FakeClock())
     offsets.commit(consumer, _at(1))
     offsets.on_commit(KafkaError(KafkaError._TIMED_OUT), [])
     offsets.commit(consumer, _at(1))
