@@ -32,6 +32,7 @@ _FIXED = {
     "isolation.level": "read_committed",  # the producer writes in transactions
     "auto.offset.reset": "error",  # an offset that is gone is ours to handle
     "enable.partition.eof": True,  # tells the position behind control records
+    "socket.nagle.disable": True,  # a commit on its way must not hold a fetch back
     "queued.max.messages.kbytes": 65536,  # the prefetch's bound, in memory
 }
 _Key = tuple[str, int]
