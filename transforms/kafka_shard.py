@@ -6,19 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
     TopicPartition,
 )
-from msgspec.structs import replace
 
-from transforms.errors import UnavailableError
 from transforms.kafka_commit import GroupOffsets
 from transforms.kafka_errors import REFUSED, TOPIC_CHANGED, job_error
 from transforms.kafka_message import to_record
-from transforms.kafka_positions import PartitionPosition, Shard, ShardPositions
+from transforms.kafka_partitions import Key, Partitions
+from transforms.kafka_positions import Shard, ShardPositions
 from transforms.kafka_start import start_positions
 from transforms.kafka_topics import Topic, TopicWatch
 from transforms.records import KafkaRecord
@@ -35,7 +33,6 @@ _FIXED = {
     "socket.nagle.disable": True,  # a commit on its way must not hold a fetch back
     "queued.max.messages.kbytes": 65536,  # the prefetch's bound, in memory
 }
-_Key = tuple[str, int]
 
 
 class ShardReader:
@@ -73,8 +70,7 @@ class ShardReader:
         self._start = start
         self._until_end = until_end
         self._refused: KafkaError | None = None
-        self._next: dict[_Key, PartitionPosition] = {}
-        self._gone: dict[_Key, PartitionPosition] = {}  # a broker that just started may be wrong
+        self._partitions = Partitions(ShardPositions())
         self._offsets = GroupOffsets()
         self._stands_at: ShardPositions | None = None
         self.resets = 0
@@ -92,7 +88,9 @@ class ShardReader:
         if positions.partitions is None:
             positions = self._find_start()
         if positions != self._stands_at:
-            self._stand_at(positions)
+            self._partitions.stand_at(positions)
+            self._assign()
+            self._stands_at = positions
         self._offsets.commit(self._consumer, positions)
         return positions
 
@@ -104,7 +102,9 @@ class ShardReader:
             UnavailableError: a topic was deleted during a bounded read.
         """
         if topics := self._watch.changes():
-            self._follow_topics(topics)
+            owned = self._owned(topics)
+            if self._partitions.follow(owned, topics, bounded=self._until_end):
+                self._assign()
         self._stands_at = None  # until `positions` tells the caller
         deadline = time.monotonic() + wait_secs
         while True:
@@ -119,16 +119,17 @@ class ShardReader:
 
     def positions(self) -> ShardPositions:
         """Return where the shard stands after what `poll` returned."""
-        self._stands_at = ShardPositions(tuple(self._next.values()))
+        self._stands_at = self._partitions.positions()
         return self._stands_at
 
-    def lags(self) -> dict[_Key, int]:
+    def lags(self) -> dict[Key, int]:
         """Return the records between each position and the end, as far as the last fetch told.
 
         The end is the partition's high watermark, or the fixed end of a bounded read.
         """
         lags = {}
-        for key, position in self._next.items():
+        for position in self._partitions.positions().partitions or ():
+            key = (position.topic, position.partition)
             low, high = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
             end = high if position.end_offset is None else position.end_offset
             if end >= 0:
@@ -158,7 +159,7 @@ class ShardReader:
         except KafkaException as error:
             raise job_error(error.args[0]) from error
 
-    def _owned(self, topics: Mapping[str, Topic | None]) -> dict[_Key, str]:
+    def _owned(self, topics: Mapping[str, Topic | None]) -> dict[Key, str]:
         """Return the shard's partitions, each with its topic's id."""
         return {
             (name, partition): topic.topic_id
@@ -168,55 +169,30 @@ class ShardReader:
             if self._shard.owns(partition)
         }
 
-    def _stand_at(self, positions: ShardPositions) -> None:
-        self._next = {(p.topic, p.partition): p for p in positions.partitions or ()}
+    def _assign(self) -> None:
         self._consumer.assign(
-            [TopicPartition(p.topic, p.partition, p.next_offset) for p in self._next.values()]
+            [
+                TopicPartition(p.topic, p.partition, p.next_offset)
+                for p in self._partitions.positions().partitions or ()
+            ]
         )
-        self._stands_at = positions
-
-    def _follow_topics(self, topics: Mapping[str, Topic | None]) -> None:
-        """Let go of partitions that are gone, take new ones, start again in topics made again."""
-        owned = self._owned(topics)
-        gone = {key for key in self._next if key[0] in topics and key not in owned}
-        new = {key for key, topic_id in owned.items() if self._topic_id(key) != topic_id}
-        if self._until_end:  # partitions that are added belong to the next run
-            new &= self._next.keys()
-            if gone | new:
-                names = ", ".join(sorted({topic for topic, _ in gone | new}))
-                raise UnavailableError(f"{names}: deleted before its end was reached")
-        if not gone | new:
-            return
-        for key in gone:
-            _LOGGER.warning("%s/%d is gone", *key)
-            self._gone[key] = self._next.pop(key)
-        for key in new:
-            _LOGGER.warning("%s/%d is new, or made again", *key)
-            before = self._gone.pop(key, None)
-            if before is None or before.topic_id != owned[key]:
-                before = PartitionPosition(key[0], owned[key], key[1], OFFSET_BEGINNING)
-            self._next[key] = before
-        self._stand_at(ShardPositions(tuple(self._next.values())))
-
-    def _topic_id(self, key: _Key) -> str | None:
-        return self._next[key].topic_id if key in self._next else None
 
     def _take(self, messages: Sequence[Any]) -> list[KafkaRecord]:
         """Return the records among the messages, and stand behind them."""
         records = [to_record(message) for message in messages if message.error() is None]
         behind = {(record.topic, record.partition): record.offset + 1 for record in records}
         if self._until_end:
-            records = [record for record in records if self._is_wanted(record)]
+            records = [
+                record
+                for record in records
+                if self._partitions.is_wanted((record.topic, record.partition), record.offset)
+            ]
         for key, next_offset in behind.items():
-            self._advance(key, next_offset)
+            self._partitions.advance(key, next_offset)
         for message in messages:
             if message.error() is not None:
                 self._handle(message)
         return records
-
-    def _is_wanted(self, record: KafkaRecord) -> bool:
-        end = self._next[record.topic, record.partition].end_offset
-        return end is None or record.offset < end
 
     def _handle(self, message: Any) -> None:
         """Take in what a partition reports beside its records."""
@@ -224,38 +200,18 @@ class ShardReader:
         key = (message.topic() or "", message.partition() or 0)
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
-            self._advance(key, message.offset())
-        elif code == KafkaError._AUTO_OFFSET_RESET and key in self._next:
-            self._reset(key)
+            self._partitions.advance(key, message.offset())
+        elif code == KafkaError._AUTO_OFFSET_RESET and key in self._partitions:
+            self._partitions.restart(key)
+            self._assign()
+            self.resets += 1
+            self._watch.soon()  # the topic may have been made again
         elif code in TOPIC_CHANGED:
             self._watch.soon()
         elif code in REFUSED:
             self._refused = error
         else:
             _LOGGER.warning("%s/%d: %s", *key, error.str())
-
-    def _reset(self, key: _Key) -> None:
-        """Go on at the earliest record that is left: never past one that was not read."""
-        position = self._next[key]
-        _LOGGER.error(
-            "%s/%d: Kafka no longer has offset %d; reading the partition from its beginning. "
-            "Records that retention deleted unread are lost to every reader",
-            *key,
-            position.next_offset,
-        )
-        self.resets += 1
-        self._next[key] = replace(position, next_offset=OFFSET_BEGINNING)
-        self._stand_at(ShardPositions(tuple(self._next.values())))
-        self._watch.soon()  # the topic may have been made again
-
-    def _advance(self, key: _Key, next_offset: int) -> None:
-        position = self._next.get(key)
-        if position is None:
-            return
-        if position.end_offset is not None:  # what is behind the end was not emitted
-            next_offset = min(next_offset, position.end_offset)
-        if next_offset > position.next_offset:
-            self._next[key] = replace(position, next_offset=next_offset)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() in REFUSED or error.fatal():
