@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 _STOP_TIMEOUT_SECS = 10.0  # Kafka's clean stop takes 2 s here, PostgreSQL's 0.2 s
@@ -60,6 +61,7 @@ class Service:
         self.name = name
         self._log = log
         self._stop_signal = stop_signal
+        end_with_parent = partial(_end_with_parent, os.getpid())
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [str(part) for part in command],
@@ -70,7 +72,7 @@ class Service:
                 user=user_id,
                 start_new_session=True,
                 # Safe here: services start before any other thread does.
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+                preexec_fn=end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
             )
 
     @property
@@ -106,7 +108,7 @@ class Service:
             self._process.wait()
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:  # the parent died before the call
+    if os.getppid() != parent:  # it died before the call
         os._exit(1)
