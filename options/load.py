@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from apache_beam.options.pipeline_options import (
+    DirectOptions,
     PipelineOptions,
     StandardOptions,
     _BeamArgumentParser,
@@ -60,8 +61,10 @@ def load(argv: Sequence[str]) -> Loaded:
     runner = beam.view_as(StandardOptions).runner or DIRECT_RUNNER
     if runner.lower() == DIRECT_RUNNER.lower():  # as Beam takes it
         runner = DIRECT_RUNNER
-    if unknown and runner == DIRECT_RUNNER:
-        raise SettingsError("\n".join(_explain_unknown(unknown)))
+    if runner == DIRECT_RUNNER:
+        if unknown:
+            raise SettingsError("\n".join(_explain_unknown(unknown)))
+        _check_direct(beam.view_as(DirectOptions))
     settings = load_settings(flags)
     return Loaded(settings, WorkerSettings.of(settings, flags), beam, runner, tuple(argv))
 
@@ -93,6 +96,14 @@ def require(settings: Settings, *names: str) -> None:
         raise SettingsError(
             "\n".join(f"--{name} ({variable(name)}): required, and not set" for name in missing)
         )
+
+
+def _check_direct(options: DirectOptions) -> None:
+    """Refuse Beam's parallel modes: they lose the rest of a splittable DoFn (2.77)."""
+    for name, streams in (("direct_num_workers", 1), ("direct_running_mode", "in_memory")):
+        value = getattr(options, name)
+        if value != streams:
+            raise SettingsError(f"--{name}: only {streams} streams, got {value!r}")
 
 
 class _Parser(_BeamArgumentParser):

@@ -40,7 +40,7 @@ KAFKA_PASSWORD, or the files 'username' and 'password' in --secret_dir for the d
 --runner names a Beam runner; the default, DirectRunner, streams on this machine. Beam's own flags
 go with it.
 
-exit codes: 0 done or stopped, 1 failed, 2 a setting is wrong
+exit codes: 0 done or stopped, 1 failed, 2 a setting is wrong, 130 interrupted before it ran
 """
 
 

@@ -25,6 +25,7 @@ from transforms.kafka_topics import TopicWatch
 
 _EVENTS = 5_000
 _TIMEOUT_SECS = 10.0
+_TABLE = sql.Identifier(schema.ROW_TABLE)
 _SHOWN = (
     "transaction_id",
     "reconciliacion_currency",
@@ -107,9 +108,6 @@ def _topic_exists(settings: Settings, topic: str) -> bool:
 
 def _has_rows(settings: Settings) -> bool:
     return bool(_query(settings, sql.SQL("SELECT 1 FROM {} LIMIT 1").format(_TABLE)))
-
-
-_TABLE = sql.Identifier(schema.ROW_TABLE)
 
 
 class _Summary:

@@ -8,10 +8,9 @@ from collections.abc import Callable
 
 import apache_beam as beam
 import psycopg2
-from apache_beam.options.pipeline_options import DirectOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
-from options.load import DIRECT_RUNNER, Loaded, SettingsError
+from options.load import DIRECT_RUNNER, Loaded
 from options.settings import Settings
 from pipeline import chain
 from pipeline.check import run_checks
@@ -110,10 +109,6 @@ def _on_signal(_number: int, _frame: object) -> None:
 
 
 def _run_direct(loaded: Loaded, observe: Observer) -> Counts:
-    direct = loaded.beam.view_as(DirectOptions)
-    if direct.direct_num_workers != 1 or direct.direct_running_mode != "in_memory":
-        # Beam's parallel modes lose the rest of a splittable DoFn (2.77): the stream would end.
-        raise SettingsError("--direct_num_workers, --direct_running_mode: only 1, in_memory stream")
     pipeline = beam.Pipeline(runner=StreamingDirectRunner(request_stop), options=loaded.beam)
     chain.build(pipeline, loaded.settings, loaded.workers)
     gc.collect()
@@ -143,11 +138,8 @@ def _watch(result: RunningPipeline, show: Observer) -> None:
         StuckError: it did not end in time after a stop.
     """
     deadline = None
-    while result.state == PipelineState.RUNNING:
-        result.wait_until_finish(_SHOW_INTERVAL_SECS * 1000)
+    while result.wait_until_finish(_SHOW_INTERVAL_SECS * 1000) == PipelineState.RUNNING:
         show(read_counts(result.metrics()))
-        if result.state != PipelineState.RUNNING:
-            break
         if deadline is None and stop_requested():
             _LOGGER.info("stopping: writing what was read; a second signal kills")
             deadline = time.monotonic() + _STOP_TIMEOUT_SECS

@@ -1,5 +1,6 @@
 """The tables: made, upgraded in place, and checked."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
@@ -106,16 +107,22 @@ def test_an_index_that_does_not_serve_is_a_fault(index: str | None, database: Da
     assert "no unique index" in _faults(database)[0]
 
 
-def test_a_right_that_is_missing_is_a_fault(database: Database) -> None:
-    role = f"reader_of_{database.environment['DB_NAME']}"
+@pytest.fixture
+def other_user(database: Database) -> Iterator[Database]:
+    """The same database as a user without rights sees it."""
+    role = f"user_of_{database.environment['DB_NAME']}"
     database.query(f"CREATE ROLE {role} LOGIN PASSWORD 'p'")
-    database.query(f"GRANT SELECT ON {_ROWS} TO {role}")
     try:
-        faults = _faults(Database(database.environment | {"DB_USER": role, "DB_PASSWORD": "p"}))
-        assert any(f"no right to INSERT on {_ROWS}" in fault for fault in faults)
-        assert any("sequence" in fault for fault in faults)
+        yield Database(database.environment | {"DB_USER": role, "DB_PASSWORD": "p"})
     finally:
         database.query(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_right_that_is_missing_is_a_fault(database: Database, other_user: Database) -> None:
+    database.query(f"GRANT SELECT ON {_ROWS} TO {other_user.environment['DB_USER']}")
+    faults = _faults(other_user)
+    assert any(f"no right to INSERT on {_ROWS}" in fault for fault in faults)
+    assert any("sequence" in fault for fault in faults)
 
 
 def test_the_key_takes_a_record_once_and_a_topic_made_again_anew(database: Database) -> None:
@@ -145,12 +152,6 @@ def test_an_index_in_the_way_is_named_and_nothing_is_changed(empty_database: Dat
     assert "source_topic" in _faults(empty_database)[0]
 
 
-def test_row_level_security_is_a_fault(database: Database) -> None:
-    role = f"writer_{database.environment['DB_NAME']}"
+def test_row_level_security_is_a_fault(database: Database, other_user: Database) -> None:
     database.query(f"ALTER TABLE {_ROWS} ENABLE ROW LEVEL SECURITY")
-    database.query(f"CREATE ROLE {role} LOGIN PASSWORD 'p'")
-    try:
-        faults = _faults(Database(database.environment | {"DB_USER": role, "DB_PASSWORD": "p"}))
-        assert any("row-level security" in fault for fault in faults)
-    finally:
-        database.query(f"DROP ROLE {role}")
+    assert any("row-level security" in fault for fault in _faults(other_user))

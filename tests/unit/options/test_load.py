@@ -76,6 +76,8 @@ def test_numbered_topics_work_in_a_yaml_file(tmp_path: Path) -> None:
         ("--kafka_protocol=SASL_SSL", "KAFKA_PROTOCOL SASL_SSL needs KAFKA_USER"),
         ("--config=/nowhere", "--config /nowhere: No such file"),
         ("--db_prt=1", "--db_prt: unknown flag; did you mean --db_port?"),
+        ("--direct_num_workers=2", "--direct_num_workers: only 1 streams, got 2"),
+        ("--direct_running_mode=multi_threading", "--direct_running_mode: only in_memory streams"),
         ("stray", "unexpected argument 'stray'"),
     ],
 )
