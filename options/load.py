@@ -15,14 +15,10 @@ from pydantic import ValidationError
 
 from options.pipeline_options import ReconciliationOptions
 from options.settings import Settings, is_secret, variable
-from options.sources import SourceError
 from options.workers import WorkerSettings
+from transforms.errors import SettingsError
 
 DIRECT_RUNNER = "DirectRunner"
-
-
-class SettingsError(Exception):
-    """Settings are wrong; the message has a line for each."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +73,6 @@ def load_settings(flags: dict[str, Any]) -> Settings:
     """
     try:
         return Settings(**flags)
-    except SourceError as error:
-        raise SettingsError(str(error)) from None
     except UnicodeDecodeError:  # every other source is checked where it is read
         raise SettingsError(".env: not UTF-8") from None
     except ValidationError as error:

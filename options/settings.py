@@ -16,6 +16,7 @@ from pydantic_settings import (
 from options.sources import settings_sources
 
 _BROKER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:,/]+):\d{1,5}")
+_ENDPOINT = re.compile(r"(https?://)?(\[[0-9a-fA-F:]+\]|[^\s:,/@]+)(:\d{1,5})?/?")
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
@@ -42,6 +43,17 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+class TraceSampler(StrEnum):
+    """The samplers of OpenTelemetry's `OTEL_TRACES_SAMPLER`."""
+
+    ALWAYS_ON = "always_on"
+    ALWAYS_OFF = "always_off"
+    TRACEIDRATIO = "traceidratio"
+    PARENTBASED_ALWAYS_ON = "parentbased_always_on"
+    PARENTBASED_ALWAYS_OFF = "parentbased_always_off"
+    PARENTBASED_TRACEIDRATIO = "parentbased_traceidratio"
 
 
 class Settings(BaseSettings):
@@ -113,7 +125,31 @@ class Settings(BaseSettings):
     batch_bytes: int = Field(
         32 << 20, ge=1 << 10, le=1 << 30, description="bytes in one write, about"
     )
+    port: int = Field(
+        7007, ge=0, le=65535, description="port of the page, /metrics and /ready; 0 for a free one"
+    )
+    sidecar_host: str = Field(
+        "127.0.0.1", min_length=1, description="address that the port is opened on"
+    )
+
     log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error")
+    log_group: str = Field("", description="file that gets the log lines too, rotated")
+    otel_stdout_log_group: bool = Field(True, description="false: no lines to LOG_GROUP")
+    otel_exporter_otlp_endpoint: str = Field(
+        "localhost:4317", description="OTLP receiver, gRPC: HOST:PORT, http://... or https://..."
+    )
+    otel_traces: bool = Field(False, description="send traces by OTLP")
+    otel_stdout_tracer: bool = Field(False, description="print spans to stdout, a line each")
+    otel_traces_sampler: TraceSampler = Field(
+        TraceSampler.PARENTBASED_ALWAYS_ON,
+        description="always_on, always_off, traceidratio, or one of these with parentbased_",
+    )
+    otel_traces_sampler_arg: float = Field(
+        1.0, ge=0, le=1, description="share of traces that a traceidratio sampler takes"
+    )
+    otel_metrics: bool = Field(False, description="send the metrics of /metrics by OTLP too")
+    otel_logs: bool = Field(False, description="send the log lines by OTLP too")
+
     secret_dir: str = Field(
         "/var/pod/secret", description="folder with the files 'username' and 'password'"
     )
@@ -137,6 +173,13 @@ class Settings(BaseSettings):
             raise ValueError("expected HOST:PORT")
         return value
 
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _check_endpoint(cls, value: str) -> str:
+        if not _ENDPOINT.fullmatch(value):
+            raise ValueError("expected HOST:PORT, or http:// or https:// before it")
+        return value
+
     @field_validator("topic_event", mode="before")
     @classmethod
     def _split_topics(cls, value: Any) -> Any:
@@ -154,7 +197,7 @@ class Settings(BaseSettings):
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("log_level", mode="before")
+    @field_validator("log_level", "otel_traces_sampler", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value

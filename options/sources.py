@@ -10,27 +10,13 @@ import yaml
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
+from transforms.errors import SettingsError
+
 _NUMBERED_TOPIC = re.compile(r"topic_event_\d+", re.IGNORECASE)
 _SECRET_FILES = {"db_user": "username", "db_password": "password"}
 
 # Names of the old service's settings that this program has no use for: it ignores them.
-_UNUSED = frozenset(
-    {
-        "port",
-        "db_max_connection",
-        "otel_exporter_otlp_endpoint",
-        "otel_metrics",
-        "otel_traces",
-        "otel_logs",
-        "otel_stdout_tracer",
-        "otel_stdout_log_group",
-        "log_group",
-    }
-)
-
-
-class SourceError(Exception):
-    """A source cannot be read; the message names it and says what to change."""
+_UNUSED = frozenset({"db_max_connection"})
 
 
 def settings_sources(
@@ -87,9 +73,9 @@ class _YamlFile(_Source):
             if key not in known and not _NUMBERED_TOPIC.fullmatch(key):
                 near = difflib.get_close_matches(key, known, 1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise SourceError(f"--config {path}: no setting is called {key!r}{hint}")
+                raise SettingsError(f"--config {path}: no setting is called {key!r}{hint}")
             if not (isinstance(value, str) or (key == "topic_event" and _is_texts(value))):
-                raise SourceError(f"--config {path}: {key}: expected one value")
+                raise SettingsError(f"--config {path}: {key}: expected one value")
         present = {key: value for key, value in values.items() if value}
         return present | _merge_numbered(present)
 
@@ -107,7 +93,7 @@ class _SecretFiles(_Source):
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except (OSError, UnicodeDecodeError) as error:
-                raise SourceError(f"secret file {path}: {_reason(error)}") from None
+                raise SettingsError(f"secret file {path}: {_reason(error)}") from None
         return found
 
 
@@ -129,15 +115,15 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
         # Every value as its text: a time or a number is not YAML's to interpret.
         content = yaml.load(path.read_text(), Loader=yaml.BaseLoader)  # noqa: S506
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"--config {path}: {_reason(error)}") from None
+        raise SettingsError(f"--config {path}: {_reason(error)}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
-        raise SourceError(f"--config {path}: not YAML{where}") from None
+        raise SettingsError(f"--config {path}: not YAML{where}") from None
     if not content:
         return {}
     if not isinstance(content, dict):
-        raise SourceError(f"--config {path}: expected NAME: VALUE lines")
+        raise SettingsError(f"--config {path}: expected NAME: VALUE lines")
     return content
 
 

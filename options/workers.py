@@ -36,6 +36,6 @@ class WorkerSettings:
         """Return the settings, with the secrets of this machine's environment or secret files.
 
         Raises:
-            pydantic.ValidationError, SourceError: the secrets are not there, or are malformed.
+            pydantic.ValidationError, SettingsError: the secrets are not there, or are malformed.
         """
         return Settings(**dict(self.values))

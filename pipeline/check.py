@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from msgspec import Struct
 
 from options.settings import Settings
-from pipeline.clients import connect
+from runners.clients import connect
 from transforms import schema
 from transforms.errors import JobError
 from transforms.kafka_errors import ask_coordinator

@@ -7,17 +7,17 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from options.load import Loaded, SettingsError, load, require
+from options.load import Loaded, load, require
 from options.pipeline_options import ReconciliationOptions
 from pipeline.check import run_checks
 from pipeline.demo import demo
 from pipeline.logs import configure_logs
-from pipeline.run import StuckError, migrate, run
-from transforms.errors import JobError
+from pipeline.run import migrate, run
+from transforms.errors import JobError, SettingsError, StopTimeoutError
 
 _LOGGER = logging.getLogger(__name__)
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+EXIT_OK, EXIT_FAILED = 0, 1
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 _KAFKA = ("kafka_broker_1",)
@@ -40,7 +40,8 @@ KAFKA_PASSWORD, or the files 'username' and 'password' in --secret_dir for the d
 --runner names a Beam runner; the default, DirectRunner, streams on this machine. Beam's own flags
 go with it.
 
-exit codes: 0 done or stopped, 1 failed, 2 a setting is wrong, 130 interrupted before it ran
+exit codes: 0 done or stopped, 1 failed, 2 a setting is wrong, 3 a server refuses, 4 a server stayed
+away, 130 interrupted before it ran
 """
 
 
@@ -48,7 +49,8 @@ def main(argv: Sequence[str]) -> int:
     """Run one command; return the exit code. No error shows a traceback."""
     command, flags = _split(argv)
     if command not in _COMMANDS:
-        return _fail(EXIT_USAGE, f"unknown command {command!r}: {', '.join(_COMMANDS)}")
+        message = f"unknown command {command!r}: {', '.join(_COMMANDS)}"
+        return _fail(SettingsError.exit_code, message)
     if {"-h", "--help"} & set(flags):
         _print_help()
         return EXIT_OK
@@ -58,16 +60,14 @@ def main(argv: Sequence[str]) -> int:
 def _execute(command: str, flags: Sequence[str]) -> int:
     try:
         loaded = load(flags)
-        configure_logs(loaded.settings.log_level)
+        configure_logs(loaded.settings)
         return _COMMANDS[command](loaded)
-    except SettingsError as error:
-        return _fail(EXIT_USAGE, str(error))
-    except StuckError as error:
-        _fail(EXIT_FAILED, str(error))
+    except StopTimeoutError as error:
+        _fail(error.exit_code, str(error))
         sys.stdout.flush()
-        os._exit(EXIT_FAILED)  # a thread waits for a server: nothing else ends it
+        os._exit(error.exit_code)  # a thread waits for a server: nothing else ends it
     except JobError as error:
-        return _fail(EXIT_FAILED, str(error))
+        return _fail(error.exit_code, str(error))
     except KeyboardInterrupt:  # before the pipeline ran: nothing to finish
         return _fail(EXIT_INTERRUPTED, "interrupted")
     except Exception as error:

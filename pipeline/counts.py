@@ -3,7 +3,7 @@
 from apache_beam.metrics.metric import MetricResults, MetricsFilter
 from msgspec import Struct
 
-from transforms import metrics
+from transforms import metric_names as metrics
 
 
 class Counts(Struct, frozen=True):

@@ -13,11 +13,10 @@ from tqdm import tqdm
 
 from options.load import Loaded, load, require
 from options.settings import Settings
-from pipeline.clients import connect
 from pipeline.counts import Counts
 from pipeline.run import migrate, run
+from runners.clients import connect
 from runners.local import local_services, write_pgpass
-from runners.processes import ServiceError
 from runners.sample_events import create_topic, produce, sample_events
 from transforms import schema
 from transforms.errors import ConfigurationError, JobError
@@ -65,19 +64,16 @@ def _local(loaded: Loaded) -> Iterator[Loaded]:
     # Also a SIGTERM, so that a server that is half started ends and leaves nothing behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _say("Starting Kafka and PostgreSQL on this machine ...")
-    try:
-        with local_services() as environment, tempfile.TemporaryDirectory() as folder:
-            os.environ.update(environment)
-            local = load(loaded.argv)
-            pgpass = write_pgpass(Path(folder), environment)
-            _say(f"Kafka       {local.settings.brokers}")
-            _say(
-                f"PostgreSQL  PGPASSFILE={pgpass} psql -h {local.settings.db_host} "
-                f"-p {local.settings.db_port} -U {local.settings.db_user} {local.settings.db_name}"
-            )
-            yield local
-    except ServiceError as error:
-        raise JobError(str(error)) from error
+    with local_services() as environment, tempfile.TemporaryDirectory() as folder:
+        os.environ.update(environment)
+        local = load(loaded.argv)
+        pgpass = write_pgpass(Path(folder), environment)
+        _say(f"Kafka       {local.settings.brokers}")
+        _say(
+            f"PostgreSQL  PGPASSFILE={pgpass} psql -h {local.settings.db_host} "
+            f"-p {local.settings.db_port} -U {local.settings.db_user} {local.settings.db_name}"
+        )
+        yield local
 
 
 def _produce(settings: Settings) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import gc
 import logging
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -14,12 +15,15 @@ from options.load import DIRECT_RUNNER, Loaded
 from options.settings import Settings
 from pipeline import chain
 from pipeline.check import run_checks
-from pipeline.clients import connect
 from pipeline.counts import Counts, read_counts
 from pipeline.progress import open_progress
+from runners.clients import connect
 from runners.direct import RunningPipeline, StreamingDirectRunner
+from runners.sidecar import Sidecar
+from runners.sidecar_source import NoJob
+from runners.telemetry import start_telemetry, stop_telemetry
 from transforms import schema
-from transforms.errors import JobError
+from transforms.errors import CheckError, JobError, StopTimeoutError
 from transforms.sqlstate import describe
 from transforms.stop import clear_stop, request_stop, stop_requested
 
@@ -33,10 +37,6 @@ _GC_THRESHOLD = (50_000, 20, 100)
 _LOGGER = logging.getLogger(__name__)
 
 Observer = Callable[[Counts], None]
-
-
-class StuckError(JobError):
-    """The pipeline did not end in time after a stop; its thread is still there."""
 
 
 def run(loaded: Loaded, observe: Observer = lambda _counts: None) -> Counts:
@@ -54,17 +54,31 @@ def run(loaded: Loaded, observe: Observer = lambda _counts: None) -> Counts:
         JobError: a check failed, or the pipeline did.
     """
     settings = loaded.settings
+    start_telemetry(settings)
+    try:
+        with Sidecar(settings, NoJob(loaded.runner)) as sidecar:
+            return _run(loaded, sidecar, observe)
+    except JobError as error:
+        if not sys.stdout.isatty():  # a terminal gets the message at the end
+            _LOGGER.error(str(error), extra={"error_code": str(error.code)})
+        raise
+    finally:
+        stop_telemetry()
+
+
+def _run(loaded: Loaded, sidecar: Sidecar, observe: Observer) -> Counts:
+    settings = loaded.settings
     if settings.migrate:
         migrate(settings)
     faults = [str(check) for check in run_checks(settings) if check.fault is not None]
     if faults:
-        raise JobError("\n".join(faults))
-    _log_start(loaded)
+        raise CheckError("\n".join(faults))
+    _log_start(loaded, sidecar.address)
     clear_stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _on_signal)
     if loaded.runner == DIRECT_RUNNER:
-        return _run_direct(loaded, observe)
+        return _run_direct(loaded, sidecar, observe)
     return _run_elsewhere(loaded)
 
 
@@ -84,14 +98,15 @@ def migrate(settings: Settings) -> bool:
         raise JobError(f"migrate: {describe(error)}") from error
 
 
-def _log_start(loaded: Loaded) -> None:
+def _log_start(loaded: Loaded, address: str) -> None:
     settings = loaded.settings
     _LOGGER.info(
-        "reading %s as group %s, writing to %s on %s",
+        "reading %s as group %s, writing to %s on %s; shown at %s",
         ", ".join(settings.topic_event),
         settings.kafka_group_id,
         settings.db_name,
         settings.db_host,
+        address,
         extra={
             "app_name": settings.app_name,
             "version": settings.version,
@@ -108,13 +123,14 @@ def _on_signal(_number: int, _frame: object) -> None:
         signal.signal(each, signal.SIG_DFL)
 
 
-def _run_direct(loaded: Loaded, observe: Observer) -> Counts:
+def _run_direct(loaded: Loaded, sidecar: Sidecar, observe: Observer) -> Counts:
     pipeline = beam.Pipeline(runner=StreamingDirectRunner(request_stop), options=loaded.beam)
     chain.build(pipeline, loaded.settings, loaded.workers)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLD)
     result = pipeline.run()
+    sidecar.watch(result)
     progress = open_progress(until_end=loaded.settings.until_end)
 
     def show(counts: Counts) -> None:
@@ -135,7 +151,7 @@ def _watch(result: RunningPipeline, show: Observer) -> None:
     """Show the counts until the pipeline has ended.
 
     Raises:
-        StuckError: it did not end in time after a stop.
+        StopTimeoutError: it did not end in time after a stop.
     """
     deadline = None
     while result.wait_until_finish(_SHOW_INTERVAL_SECS * 1000) == PipelineState.RUNNING:
@@ -144,7 +160,7 @@ def _watch(result: RunningPipeline, show: Observer) -> None:
             _LOGGER.info("stopping: writing what was read; a second signal kills")
             deadline = time.monotonic() + _STOP_TIMEOUT_SECS
         if deadline is not None and time.monotonic() >= deadline:
-            raise StuckError(
+            raise StopTimeoutError(
                 f"PostgreSQL or Kafka did not take the last batch or its offsets within "
                 f"{_STOP_TIMEOUT_SECS:g} s of the stop; nothing is lost, the next start goes on"
             )

@@ -6,7 +6,7 @@ This runner is `FnApiRunner` in a thread of its own, with live metrics and flat 
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from apache_beam.metrics import monitoring_infos
@@ -17,6 +17,15 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.runner import PipelineResult, PipelineState
 from apache_beam.runners.worker import statesampler
 
+from runners.sidecar_source import BeamMetric, Distribution, Gauge, Snapshot
+
+# Beam's own metrics that are worth showing, by their URN.
+_SYSTEM = {
+    monitoring_infos.ELEMENT_COUNT_URN: "element_count",
+    monitoring_infos.START_BUNDLE_MSECS_URN: "start_msecs",
+    monitoring_infos.PROCESS_BUNDLE_MSECS_URN: "process_msecs",
+    monitoring_infos.FINISH_BUNDLE_MSECS_URN: "finish_msecs",
+}
 _ZERO = b"\0"  # 0 as a varint, the payload of a counter
 _Info = Any  # metrics_pb2.MonitoringInfo, which has no types
 
@@ -33,20 +42,40 @@ class StreamingDirectRunner(fn_runner.FnApiRunner):
         self._request_stop = request_stop
         self._lock = threading.Lock()
         self._infos: dict[str, dict[frozenset[Any], _Info]] = {}
+        self._steps: dict[str, str] = {}  # by the id of the PCollection that they put out
 
     def run_pipeline(self, pipeline: Pipeline, options: PipelineOptions) -> "RunningPipeline":
         """Start the pipeline in a thread and return at once."""
         return RunningPipeline(
             lambda: super(StreamingDirectRunner, self).run_pipeline(pipeline, options),
             self.metrics,
+            self.beam_metrics,
             self._request_stop,
         )
 
+    def run_via_runner_api(self, pipeline_proto: Any, options: PipelineOptions) -> Any:
+        for transform in pipeline_proto.components.transforms.values():
+            if not transform.subtransforms:
+                for pcollection in transform.outputs.values():
+                    self._steps[pcollection] = transform.unique_name
+        return super().run_via_runner_api(pipeline_proto, options)
+
     def metrics(self) -> MetricResults:
         """Return the metrics of all bundles that have ended. Safe from any thread."""
+        return fn_runner.FnApiMetrics(self._merged(), user_metrics_only=False)
+
+    def beam_metrics(self) -> list[BeamMetric]:
+        """Return the same as `metrics` in the sidecar's form. Safe from any thread."""
+        return [
+            metric
+            for infos in self._merged().values()
+            for info in infos
+            if (metric := to_metric(info, self._steps)) is not None
+        ]
+
+    def _merged(self) -> dict[str, list[_Info]]:
         with self._lock:
-            infos = {stage: list(merged.values()) for stage, merged in self._infos.items()}
-        return fn_runner.FnApiMetrics(infos, user_metrics_only=False)
+            return {stage: list(merged.values()) for stage, merged in self._infos.items()}
 
     def _execute_bundle(self, context: Any, manager: Any, bundle_input: Any) -> Any:
         result = super()._execute_bundle(context, manager, bundle_input)
@@ -64,11 +93,13 @@ class RunningPipeline(PipelineResult):
         self,
         run: Callable[[], PipelineResult],
         metrics: Callable[[], MetricResults],
+        beam_metrics: Callable[[], list[BeamMetric]],
         request_stop: Callable[[], None],
     ) -> None:
         super().__init__(PipelineState.RUNNING)
         self._run = run
         self._metrics = metrics
+        self._beam_metrics = beam_metrics
         self._request_stop = request_stop
         self._error: BaseException | None = None
         # A daemon, so that a database that never answers cannot keep the process alive.
@@ -100,12 +131,21 @@ class RunningPipeline(PipelineResult):
     def metrics(self) -> MetricResults:
         return self._metrics()
 
+    @property
+    def runner(self) -> str:
+        return "DirectRunner"
+
+    def snapshot(self) -> Snapshot:
+        """Return the job for the sidecar. Safe from any thread."""
+        return Snapshot(str(self.state), self._beam_metrics())
+
     def _run_to_end(self) -> None:
         try:
             self._state = self._run().state
         except BaseException as error:
             self._error = error
             self._state = PipelineState.FAILED
+        _end_samplers()
 
 
 def merge_infos(merged: dict[frozenset[Any], _Info], infos: Iterable[_Info]) -> None:
@@ -127,26 +167,68 @@ def merge_infos(merged: dict[frozenset[Any], _Info], infos: Iterable[_Info]) -> 
             merged[key] = next(iter(monitoring_infos.consolidate([info, before])))
 
 
+def to_metric(info: _Info, steps: Mapping[str, str]) -> BeamMetric | None:
+    """Return a monitoring info in the sidecar's form; None for what is not worth showing.
+
+    Args:
+        steps: names by the id of the PCollection that a step puts out.
+    """
+    labels = info.labels
+    step = labels.get(monitoring_infos.PTRANSFORM_LABEL)
+    if info.urn in monitoring_infos.USER_METRIC_URNS:
+        namespace, name = monitoring_infos.parse_namespace_and_name(info)
+    else:
+        namespace, name = "beam", _SYSTEM.get(info.urn)
+        step = step or steps.get(labels.get(monitoring_infos.PCOLLECTION_LABEL))
+    if step is None or name is None:
+        return None
+    return BeamMetric(step.removesuffix("/Process"), namespace, name, _value(info))
+
+
+def _value(info: _Info) -> int | Distribution | Gauge:
+    value = monitoring_infos.extract_metric_result_map_value(info)
+    if monitoring_infos.is_distribution(info):
+        return Distribution(value.count, value.sum, value.min, value.max)
+    if monitoring_infos.is_gauge(info):
+        set_at, number = monitoring_infos.extract_gauge_value(info)
+        return Gauge(number, float(set_at))
+    return int(value)
+
+
 def _timestamp(gauge: _Info) -> float:
     return float(monitoring_infos.extract_gauge_value(gauge)[0])
 
 
-class _ThreadlessSampler(statesampler.StateSampler):
-    """Tracks the current step, but does not sample how long it takes.
+class _LastingSampler(statesampler.StateSampler):
+    """Samples how long each step takes, in one thread for all bundles.
 
-    Beam's sampler starts a thread for each bundle, and its end waits until that thread wakes:
-    2 ms for a short bundle, 50 ms for one that waited for a record. The steps measure their own
-    times.
+    Beam's sampler starts a thread for each bundle, and the bundle's end waits until that thread
+    wakes: 2 ms for a short bundle, 50 ms for one that waited for a record. This one's thread
+    goes on between bundles. It looks 5 times a second, without the interpreter's lock: a step's
+    time is right over minutes, not over a bundle.
     """
+
+    _thread: threading.Thread | None = None
 
     def start(self) -> None:
         self.tracked_thread = threading.current_thread()
         statesampler.set_current_tracker(self)
         self.started = True
+        if self._thread is None:
+            self._thread = threading.Thread(target=self.run, name="beam-sampler", daemon=True)
+            self._thread.start()
+            _samplers.append(self)
 
     def stop(self) -> None:
         statesampler.set_current_tracker(None)
-        self.finished = True
+
+
+_samplers: list[_LastingSampler] = []
+
+
+def _end_samplers() -> None:
+    while _samplers:
+        _samplers.pop().finished = True  # its thread ends within 0.2 s
 
 
 def _consolidate_eagerly(infos: Iterable[_Info]) -> list[_Info]:
@@ -156,4 +238,4 @@ def _consolidate_eagerly(infos: Iterable[_Info]) -> list[_Info]:
 # `run_stages` keeps the lazy generator that this returns, and wraps it anew for every bundle:
 # 32 KB a bundle, and a RecursionError in the end (Beam 2.77).
 fn_runner.consolidate_monitoring_infos = _consolidate_eagerly
-statesampler.StateSampler = _ThreadlessSampler
+statesampler.StateSampler = _LastingSampler

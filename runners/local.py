@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runners import local_containers, local_kafka, local_postgres
-from runners.processes import ServiceError
+from transforms.errors import ServiceError
 
 _DATABASE = "postgres"
 

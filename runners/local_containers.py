@@ -11,7 +11,8 @@ import psycopg2
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from runners.processes import ServiceError, free_port
+from runners.processes import free_port
+from transforms.errors import ServiceError
 
 # An installation without access to the public registry names its own images.
 _KAFKA_IMAGE = os.environ.get("KAFKA_IMAGE", "apache/kafka:4.1.1")

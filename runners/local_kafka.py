@@ -11,7 +11,8 @@ import platformdirs
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from runners.processes import PortTakenError, Service, ServiceError, free_port
+from runners.processes import Service, free_port
+from transforms.errors import PortTakenError, ServiceError
 
 _POM = Path(__file__).with_name("local_kafka.pom.xml")
 _START_TIMEOUT_SECS = 60.0  # 5 s on an idle machine

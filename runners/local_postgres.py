@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psycopg2
 
-from runners.processes import PortTakenError, Service, ServiceError, free_port
+from runners.processes import Service, free_port
+from transforms.errors import PortTakenError, ServiceError
 
 SUPERUSER = "postgres"
 _ROOTLESS_USER = "nobody"  # PostgreSQL refuses to run as root

@@ -11,17 +11,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from transforms.errors import PortTakenError, ServiceError
+
 _STOP_TIMEOUT_SECS = 10.0  # Kafka's clean stop takes 2 s here, PostgreSQL's 0.2 s
 _READY_POLL_SECS = 0.05
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-
-class ServiceError(Exception):
-    """A local service could not be started; the message says what to do."""
-
-
-class PortTakenError(ServiceError):
-    """The server ended before it answered, as it does when another process took its port."""
 
 
 def free_port() -> int:

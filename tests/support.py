@@ -181,7 +181,7 @@ def new_database(services: dict[str, str]) -> Iterator[Database]:
 
     execute("CREATE DATABASE {}")
     try:
-        yield Database({**services, "DB_NAME": name})
+        yield Database({**services, "DB_NAME": name, "PORT": "0"})
     finally:
         execute("DROP DATABASE {} WITH (FORCE)")
 

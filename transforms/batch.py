@@ -1,5 +1,6 @@
 """What one write takes: rows and dead letters, bounded by count and by bytes."""
 
+import time
 from collections.abc import Sequence
 
 from transforms.copy_text import copy_line
@@ -16,6 +17,9 @@ class Batch:
     Args:
         max_rows: rows and dead letters together.
         max_bytes: of COPY lines and raw records together.
+
+    Attributes:
+        started_ns: when the first element came, nanoseconds since 1970.
     """
 
     def __init__(self, max_rows: int, max_bytes: int) -> None:
@@ -24,9 +28,12 @@ class Batch:
         self.records: list[KafkaRecord] = []
         self.lines: list[str] = []
         self.dead_letters: list[DeadLetter] = []
+        self.started_ns = 0
 
     def add(self, outcome: Row | DeadLetter) -> bool:
         """Add what became of one record; return whether the batch is full."""
+        if not self.started_ns:
+            self.started_ns = time.time_ns()
         size = _OVERHEAD_BYTES + len(outcome.record.value or b"")
         if isinstance(outcome, Row):
             line = copy_line(outcome)

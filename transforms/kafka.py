@@ -10,7 +10,7 @@ import msgspec
 from apache_beam.coders import Coder, registry
 from apache_beam.pvalue import PBegin, PCollection
 
-from transforms import metrics
+from transforms import metric_names, metrics
 from transforms.kafka_positions import (
     Shard,
     ShardPositions,
@@ -113,7 +113,7 @@ class _ReadShardFn(beam.DoFn):
         for records in _bundle(reader):
             if not tracker.try_claim(reader.positions()):
                 return  # the runner took the rest: it resumes before these records
-            metrics.increment(metrics.READ, len(records))
+            metrics.increment(metric_names.READ, len(records))
             yield Poll(records)
         if not tracker.try_claim(reader.positions()):  # behind control records
             return
@@ -155,5 +155,5 @@ def _bundle(reader: ShardReader) -> Iterable[list[KafkaRecord]]:
 def _report(reader: ShardReader) -> None:
     for (topic, partition), lag in reader.lags().items():
         metrics.set_lag(topic, partition, lag)
-    metrics.increment(metrics.OFFSET_RESET, reader.resets)
+    metrics.increment(metric_names.OFFSET_RESET, reader.resets)
     reader.resets = 0

@@ -1,30 +1,13 @@
-"""Every Beam metric of the pipeline: its name, kind, unit and meaning.
+"""How the steps report: call these inside a DoFn, once a bundle or a batch, not once a record."""
 
-At the end of each bundle `read = written + duplicate + skipped + dead_lettered`.
-"""
+import time
+from bisect import bisect_right
+from collections.abc import Iterable
 
 from apache_beam.metrics import Metrics
+from msgspec import Struct
 
-NAMESPACE = "reconciliation"
-
-# Counters, in records.
-READ = "read"  # taken from Kafka
-WRITTEN = "written"  # became a new row
-DUPLICATE = "duplicate"  # their row was there already
-SKIPPED = "skipped"  # of another event type; also by type as skipped.TYPE
-DEAD_LETTERED = "dead_lettered"  # also by code as dead_lettered.CODE
-DISCREPANCY = "discrepancy"  # rows whose payment and order differ in amount or currency
-
-# Counter, in partitions.
-OFFSET_RESET = "offset_reset"  # positions that Kafka no longer had, set to the earliest
-
-# Distributions.
-BATCH_ROWS = "batch_rows"  # rows in one write
-BATCH_WRITE_MS = "batch_write_ms"  # milliseconds of one write, its commit included
-EVENT_TO_COMMIT_MS = "event_to_commit_ms"  # milliseconds from a write's oldest record to its commit
-
-# Gauge, in records, one for each partition: lag.TOPIC.PARTITION.
-LAG = "lag"
+from transforms.metric_names import BUCKETS_MS, LAG, LAST_BUCKET, LAST_COMMIT_MS, NAMESPACE, SUM
 
 # Event types come from outside: beyond this many, the rest are counted as one.
 MAX_EVENT_TYPES = 20
@@ -32,20 +15,61 @@ OTHER_EVENT_TYPES = "other"
 _MAX_TYPE_LENGTH = 100
 
 
+class Histogram(Struct, frozen=True):
+    """Values by bucket.
+
+    Args:
+        counts: number of values in each bucket that has any, by the end of its counter's name.
+        sum: of all values.
+    """
+
+    counts: dict[str, int]
+    sum: int
+
+
 def increment(name: str, amount: int) -> None:
-    """Add to a counter; call it inside a DoFn, once a bundle rather than once a record."""
+    """Add to a counter."""
     if amount:
         Metrics.counter(NAMESPACE, name).inc(amount)
 
 
 def record(name: str, value: int) -> None:
-    """Add a value to a distribution; call it inside a DoFn."""
+    """Add a value to a distribution."""
     Metrics.distribution(NAMESPACE, name).update(value)
 
 
+def histogram(values_ms: Iterable[int]) -> Histogram:
+    """Sort values into buckets.
+
+    Sorts once and looks up the bounds, not each value: 0.1 microseconds a value.
+    """
+    ordered = sorted(values_ms)
+    counts, below = {}, 0
+    for bound in BUCKETS_MS:
+        up_to = bisect_right(ordered, bound)
+        if up_to > below:
+            counts[str(bound)] = up_to - below
+            below = up_to
+    if len(ordered) > below:
+        counts[LAST_BUCKET] = len(ordered) - below
+    return Histogram(counts, sum(ordered))
+
+
+def add_histogram(name: str, values: Histogram) -> None:
+    """Add values to a histogram."""
+    for bucket, count in values.counts.items():
+        increment(f"{name}.{bucket}", count)
+    increment(f"{name}.{SUM}", values.sum)
+
+
 def set_lag(topic: str, partition: int, records: int) -> None:
-    """Set a partition's lag; call it inside a DoFn."""
+    """Set a partition's lag."""
     Metrics.gauge(NAMESPACE, f"{LAG}.{topic}.{partition}").set(records)
+
+
+def set_last_commit() -> None:
+    """Say that something was committed now."""
+    Metrics.gauge(NAMESPACE, LAST_COMMIT_MS).set(time.time_ns() // 1_000_000)
 
 
 def event_type_label(event_type: str, known: set[str]) -> str:

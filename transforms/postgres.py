@@ -1,5 +1,6 @@
 """WriteToPostgres: batched, idempotent writes of rows and dead letters."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,15 +12,27 @@ from apache_beam.pvalue import PCollection
 from msgspec import Struct
 from psycopg2.extensions import connection as Connection
 
-from transforms import metrics
+from transforms import metric_names, metrics
 from transforms.batch import Batch
 from transforms.batch_writer import WriteResult, write_batch
 from transforms.dead_letters import DeadLetter
 from transforms.postgres_session import PostgresSession
+from transforms.records import log_fields
 from transforms.rows import Row
+from transforms.tracing import BatchSpans, Tracing, trace_batch
+
+_LOGGER = logging.getLogger(__name__)
 
 BATCH_ROWS = 10_000  # 5,000 gave 10 % less; more only makes bisecting longer
 BATCH_BYTES = 32 << 20  # two batches are in memory
+
+
+# A record whose timestamp is nonsense must not spoil the sum of all latencies.
+_OLDEST_MS = 10 * 365 * 24 * 3_600_000
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass(eq=False)
@@ -39,11 +52,15 @@ class WriteToPostgres(beam.PTransform):
             the pipeline.
         batch_rows: elements in one transaction.
         batch_bytes: bytes in one transaction, about.
+        tracing: which events, and so writes, get spans; None for none.
+        on_worker: called once on each worker, before anything else: starts what reports.
     """
 
     connect: Callable[[], Connection]
     batch_rows: int = BATCH_ROWS
     batch_bytes: int = BATCH_BYTES
+    tracing: Tracing | None = None
+    on_worker: Callable[[], None] = _nothing
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -57,8 +74,8 @@ class _Written(Struct, frozen=True):
 
     result: WriteResult
     size: int
-    write_ms: int
-    age_ms: int | None
+    write_ms: metrics.Histogram
+    event_to_commit_ms: metrics.Histogram
 
 
 class _WriteBatchFn(beam.DoFn):
@@ -73,6 +90,7 @@ class _WriteBatchFn(beam.DoFn):
         self._batch = self._new_batch()
 
     def setup(self) -> None:
+        self._write.on_worker()
         self._session = PostgresSession(self._write.connect)
         self._writer = ThreadPoolExecutor(1, "write-to-postgres")
         self._under_way: Future[_Written] | None = None
@@ -99,7 +117,9 @@ class _WriteBatchFn(beam.DoFn):
 
     def _flush(self) -> None:
         self._wait()
-        self._under_way = self._writer.submit(_write, self._session, self._batch)
+        self._under_way = self._writer.submit(
+            _write, self._session, self._batch, self._write.tracing
+        )
         self._batch = self._new_batch()
 
     def _wait(self) -> None:
@@ -109,23 +129,47 @@ class _WriteBatchFn(beam.DoFn):
             _count(under_way.result())
 
 
-def _write(session: PostgresSession, batch: Batch) -> _Written:
-    started = time.monotonic()
-    result = write_batch(session, batch)
-    write_secs = time.monotonic() - started
-    oldest_ms = min((record.timestamp_ms for record in batch.records), default=None)
-    age_ms = None if oldest_ms is None else max(0, time.time_ns() // 1_000_000 - oldest_ms)
-    return _Written(result, len(batch), round(write_secs * 1000), age_ms)
+def _write(session: PostgresSession, batch: Batch, tracing: Tracing | None) -> _Written:
+    with trace_batch(tracing, batch) as spans:
+        started = time.monotonic()
+        result = write_batch(session, batch)
+        write_ms = round((time.monotonic() - started) * 1000)
+        spans.written(result.dead_letters, session.server())
+    _log_dead_letters(result.dead_letters, spans)
+    return _Written(
+        result, len(batch), metrics.histogram([write_ms]), metrics.histogram(_ages_ms(batch))
+    )
+
+
+def _ages_ms(batch: Batch) -> list[int]:
+    now_ms = time.time_ns() // 1_000_000
+    ages = [now_ms - record.timestamp_ms for record in batch.records]
+    ages += [now_ms - letter.record.timestamp_ms for letter in batch.dead_letters]
+    if min(ages) < 0 or max(ages) > _OLDEST_MS:
+        ages = [min(max(0, age), _OLDEST_MS) for age in ages]
+    return ages
+
+
+def _log_dead_letters(letters: list[DeadLetter], spans: BatchSpans) -> None:
+    """Log one of each code; never its message, which a trigger may have put values in."""
+    for code, count in Counter(letter.code for letter in letters).items():
+        record = next(letter.record for letter in letters if letter.code == code)
+        fields = log_fields(record) | {"error_code": str(code)}
+        if span_id := spans.span_id(record):
+            fields["span_id"] = span_id
+        _LOGGER.warning(
+            "%s: %d dead letters in a batch, such as this record", code, count, extra=fields
+        )
 
 
 def _count(written: _Written) -> None:
-    metrics.record(metrics.BATCH_WRITE_MS, written.write_ms)
-    metrics.record(metrics.BATCH_ROWS, written.size)
-    if written.age_ms is not None:
-        metrics.record(metrics.EVENT_TO_COMMIT_MS, written.age_ms)
-    metrics.increment(metrics.WRITTEN, written.result.written)
-    metrics.increment(metrics.DUPLICATE, written.result.duplicate)
-    dead_letters = written.result.dead_letters
-    metrics.increment(metrics.DEAD_LETTERED, len(dead_letters))
-    for code, count in Counter(letter.code for letter in dead_letters).items():
-        metrics.increment(f"{metrics.DEAD_LETTERED}.{code}", count)
+    result = written.result
+    metrics.add_histogram(metric_names.BATCH_WRITE_MS, written.write_ms)
+    metrics.record(metric_names.BATCH_ROWS, written.size)
+    metrics.add_histogram(metric_names.EVENT_TO_COMMIT_MS, written.event_to_commit_ms)
+    metrics.increment(metric_names.WRITTEN, result.written)
+    metrics.increment(metric_names.DUPLICATE, result.duplicate)
+    metrics.increment(metric_names.DEAD_LETTERED, len(result.dead_letters))
+    for code, count in Counter(letter.code for letter in result.dead_letters).items():
+        metrics.increment(f"{metric_names.DEAD_LETTERED}.{code}", count)
+    metrics.set_last_commit()

@@ -84,6 +84,13 @@ class PostgresSession:
                 )
             wait_secs = min(wait_secs * 2, _LONGEST_WAIT_SECS)
 
+    def server(self) -> dict[str, str | int]:
+        """Return the database as attributes of a span; none without a connection."""
+        if self._connection is None:
+            return {}
+        info = self._connection.info
+        return {"db.namespace": info.dbname, "server.address": info.host, "server.port": info.port}
+
     def close(self) -> None:
         """Close the connection, if any."""
         if self._connection is not None:

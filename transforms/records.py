@@ -65,6 +65,18 @@ def request_id(record: KafkaRecord) -> str:
     return str(uuid.uuid5(_NAMESPACE, position))
 
 
+def log_fields(record: KafkaRecord) -> dict[str, str | int]:
+    """Return what a log line about the record says beside its message."""
+    fields: dict[str, str | int | None] = {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "request_id": request_id(record),
+        "trace_id": trace_id(record),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def trace_id(record: KafkaRecord) -> str | None:
     """Return the trace id of `traceparent` (W3C Trace Context), None when absent or malformed."""
     parts = (header(record, "traceparent") or "").split("-")

@@ -5,7 +5,7 @@ from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from tests.support import record, sample
-from transforms import metrics
+from transforms import metric_names, metrics
 from transforms.dead_letters import DeadLetter
 from transforms.errors import ErrorCode
 from transforms.reconcile import Reconcile, decide
@@ -31,7 +31,7 @@ def test_each_record_is_a_row_a_dead_letter_or_counted_as_skipped() -> None:
     counters = {
         counter.key.metric.name: counter.result
         for counter in pipeline.result.metrics().query()["counters"]
-        if counter.key.metric.namespace == metrics.NAMESPACE
+        if counter.key.metric.namespace == metric_names.NAMESPACE
     }
     assert counters == {"skipped": 1, "skipped.clearance.refund": 1, "discrepancy": 1}
 

@@ -10,7 +10,7 @@ from pipeline.run import run
 def main() -> None:
     """Print the seconds of the whole run: checks, build, read, write, last commit."""
     loaded = load(["--until_end"])
-    configure_logs(loaded.settings.log_level)
+    configure_logs(loaded.settings)
     started = time.monotonic()
     run(loaded)
     print(time.monotonic() - started)

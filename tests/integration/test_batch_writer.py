@@ -8,7 +8,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from options.load import load
-from pipeline.clients import connect
+from runners.clients import connect
 from tests.support import Database, record, sample
 from transforms.batch import Batch
 from transforms.batch_writer import WriteResult, write_batch

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from options.load import SettingsError, load, require
+from options.load import load, require
+from transforms.errors import SettingsError
 
 _SECRET = "marked-secret"
 

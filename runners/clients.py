@@ -8,6 +8,7 @@ from psycopg2.extensions import connection as Connection
 
 from options.settings import Settings
 from options.workers import WorkerSettings
+from runners.telemetry import start_telemetry
 
 # A server that vanished without a word is noticed within 25 s.
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
@@ -26,6 +27,10 @@ class WorkerClients:
     def connect(self) -> Connection:
         """Return a new connection."""
         return connect(self.settings.read())
+
+    def start_telemetry(self) -> None:
+        """Start traces and log lines by OTLP, unless this process has started them."""
+        start_telemetry(self.settings.read())
 
 
 def consumer_config(settings: Settings) -> dict[str, Any]:

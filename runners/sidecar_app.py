@@ -1,0 +1,79 @@
+"""The sidecar's paths. All answers come from memory, and only GET and HEAD are known."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from runners.sidecar_view import View
+
+_PAGE = Path(__file__).with_name("page")
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def make_registry(view: View) -> CollectorRegistry:
+    """Return what `/metrics` shows: the view's metrics, and the process' own."""
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    registry.register(view)
+    return registry
+
+
+def make_app(view: View, registry: CollectorRegistry) -> Starlette:
+    """Return the application."""
+    files = {path.name: path for path in sorted(_PAGE.iterdir())}
+    return Starlette(
+        routes=[
+            Route("/", _file(files["index.html"])),
+            *(Route(f"/page/{name}", _file(path)) for name, path in files.items()),
+            Route("/metrics", _metrics(registry)),
+            Route("/info", _json(lambda: (True, view.info()))),
+            Route("/status", _json(lambda: (True, view.status()))),
+            Route("/health", _json(lambda: (True, {"live": True}))),
+            Route("/live", _json(lambda: (True, {"live": True}))),
+            Route("/ready", _json(view.ready)),
+        ]
+    )
+
+
+def _json(answer: Callable[[], tuple[bool, dict[str, Any]]]) -> Endpoint:
+    """Answer 200 or 503."""
+
+    async def endpoint(_: Request) -> Response:
+        is_ok, document = answer()
+        content = msgspec.json.format(msgspec.json.encode(document)) + b"\n"
+        return Response(content, 200 if is_ok else 503, media_type="application/json")
+
+    return endpoint
+
+
+def _metrics(registry: CollectorRegistry) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": content_type})
+
+    return endpoint
+
+
+def _file(path: Path) -> Endpoint:
+    content = path.read_bytes()
+
+    async def endpoint(_: Request) -> Response:
+        return Response(content, headers={"content-type": _TYPES[path.suffix]})
+
+    return endpoint

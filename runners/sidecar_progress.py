@@ -1,0 +1,105 @@
+"""Whether the pipeline moves, how far behind it is, how fast it is; decides, and asks nobody."""
+
+from collections import deque
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from runners.sidecar_totals import Partition, Totals
+from transforms.metric_names import BUCKETS_MS, EVENT_TO_COMMIT_MS, READ
+
+# A bundle ends within 1 s of its start, and then its last batch has to be written.
+STUCK_SECS = 3.5
+_RATE_SECS = 5.0
+_LATENCY_SECS = 60.0
+
+
+class _Sample(Struct, frozen=True):
+    at: float
+    read: int
+    latencies: list[int]
+
+
+class Progress:
+    """Follows a pipeline's totals and the ends of its partitions.
+
+    Args:
+        now: monotonic seconds, as in all calls.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._moved_at = now
+        self._mark: tuple[float, int] = (0.0, 0)
+        self._reported: dict[Partition, int] = {}
+        self._ends: dict[Partition, int] = {}
+        self._ends_when_moved: dict[Partition, int] = {}
+        self._samples = deque([_Sample(now, 0, [0] * (len(BUCKETS_MS) + 1))])
+
+    def update(self, now: float, totals: Totals, ends: Mapping[Partition, int]) -> None:
+        """Take in what is known now.
+
+        Args:
+            ends: the offset behind the last record of each partition, as Kafka tells; empty when
+                it tells nothing.
+        """
+        self._ends |= ends
+        mark = (totals.newest_gauge, totals.counters.total())
+        if mark != self._mark:  # a bundle has ended
+            self._mark, self._moved_at = mark, now
+            self._reported = totals.lags
+            self._ends_when_moved = dict(self._ends)
+        latencies = list(totals.histograms[EVENT_TO_COMMIT_MS].counts)
+        self._samples.append(_Sample(now, totals.counters[READ], latencies))
+        while self._samples[0].at < now - _LATENCY_SECS:
+            self._samples.popleft()
+
+    def lags(self) -> dict[Partition, int]:
+        """Return the lag of each partition.
+
+        It is what the pipeline reported last, and what Kafka has received since: the lag of a
+        pipeline that stands still goes on growing.
+        """
+        return {
+            partition: lag
+            + max(0, self._ends.get(partition, 0) - self._ends_when_moved.get(partition, 1 << 63))
+            for partition, lag in self._reported.items()
+        }
+
+    def stuck_secs(self, now: float) -> float | None:
+        """Return for how long the pipeline has not moved although records wait; None if it does."""
+        stands_secs = now - self._moved_at
+        grown = sum(self._ends.values()) > sum(self._ends_when_moved.values())
+        if stands_secs < STUCK_SECS or not (grown or any(self._reported.values())):
+            return None
+        return stands_secs
+
+    def events_per_sec(self) -> float:
+        """Return the records read a second, over the last 5 s."""
+        newest = self._samples[-1]
+        oldest = next(s for s in self._samples if s.at >= newest.at - _RATE_SECS)
+        elapsed = newest.at - oldest.at
+        return max(0, newest.read - oldest.read) / elapsed if elapsed else 0.0
+
+    def latency_ms(self, share: float) -> float | None:
+        """Return a percentile of event-to-commit over the last minute, None without events.
+
+        Args:
+            share: 0 to 1. The value is interpolated within its bucket.
+        """
+        first, last = self._samples[0].latencies, self._samples[-1].latencies
+        return quantile([new - old for new, old in zip(last, first, strict=True)], share)
+
+
+def quantile(counts: list[int], share: float) -> float | None:
+    """Return a quantile of values in the buckets of `BUCKETS_MS`, interpolated.
+
+    Of values above every bound only that is known: they give the last bound.
+    """
+    rank, below, low = share * sum(counts), 0, 0
+    if not rank:
+        return None
+    for bound, count in zip(BUCKETS_MS, counts[:-1], strict=True):
+        if count and below + count >= rank:
+            return low + (bound - low) * (rank - below) / count
+        below, low = below + count, bound
+    return float(low)
