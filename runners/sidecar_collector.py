@@ -15,7 +15,7 @@ from runners.sidecar_probe import Health
 from runners.sidecar_source import BeamMetric
 from runners.sidecar_totals import Partition, Totals
 from transforms.errors import RECORD_CODES
-from transforms.metric_names import BUCKETS_MS, DEAD_LETTERED, LAG, METRICS, Kind, Metric
+from transforms.metric_names import BUCKETS_MS, DEAD_LETTERED, LAG, METRICS, POSITION, Kind, Metric
 
 _LABELS = ("runner", "step")
 _PHASES = {"start_msecs": "start", "process_msecs": "process", "finish_msecs": "finish"}
@@ -35,7 +35,9 @@ def pipeline_families(
     for metric in METRICS:
         labels = [runner, metric.step]
         if metric.name == LAG:
-            yield _lag(metric, labels, lags)
+            yield _by_partition(metric, labels, lags)
+        elif metric.name == POSITION:
+            yield _by_partition(metric, labels, totals.positions)
         elif metric.kind is Kind.COUNTER:
             yield _counter(metric, labels, totals)
         elif metric.kind is Kind.HISTOGRAM:
@@ -92,10 +94,10 @@ def sidecar_families(
     yield InfoMetricFamily("reconciliation_build", "What runs.", value=versions)
 
 
-def _lag(metric: Metric, labels: list[str], lags: Mapping[Partition, int]) -> Family:
+def _by_partition(metric: Metric, labels: list[str], values: Mapping[Partition, int]) -> Family:
     family = GaugeMetricFamily(metric.exported, metric.help, labels=[*_LABELS, *metric.labels])
-    for (topic, partition), records in lags.items():
-        family.add_metric([*labels, topic, str(partition)], records)
+    for (topic, partition), value in values.items():
+        family.add_metric([*labels, topic, str(partition)], value)
     return family
 
 

@@ -29,10 +29,9 @@ class Progress:
 
     def __init__(self, now: float) -> None:
         self._moved_at = now
-        self._mark: tuple[float, int] = (0.0, 0)
-        self._reported: dict[Partition, int] = {}
+        self._mark = (0.0, 0)
+        self._totals = Totals()
         self._ends: dict[Partition, int] = {}
-        self._ends_when_moved: dict[Partition, int] = {}
         self._samples = deque([_Sample(now, 0, [0] * (len(BUCKETS_MS) + 1))])
 
     def update(self, now: float, totals: Totals, ends: Mapping[Partition, int]) -> None:
@@ -42,36 +41,35 @@ class Progress:
             ends: the offset behind the last record of each partition, as Kafka tells; empty when
                 it tells nothing.
         """
-        self._ends |= ends
+        self._totals, self._ends = totals, {**self._ends, **ends}
         mark = (totals.newest_gauge, totals.counters.total())
         if mark != self._mark:  # a bundle has ended
             self._mark, self._moved_at = mark, now
-            self._reported = totals.lags
-            self._ends_when_moved = dict(self._ends)
         latencies = list(totals.histograms[EVENT_TO_COMMIT_MS].counts)
         self._samples.append(_Sample(now, totals.counters[READ], latencies))
         while self._samples[0].at < now - _LATENCY_SECS:
             self._samples.popleft()
 
-    def lags(self) -> dict[Partition, int]:
-        """Return the lag of each partition.
+    def lags(self, totals: Totals) -> dict[Partition, int]:
+        """Return the lag of each partition of a pipeline that is at the totals.
 
-        It is what the pipeline reported last, and what Kafka has received since: the lag of a
-        pipeline that stands still goes on growing.
+        The pipeline tells it at the end of a bundle. What Kafka has received since is added, so
+        that the lag of a pipeline that stands still goes on growing.
         """
-        return {
-            partition: lag
-            + max(0, self._ends.get(partition, 0) - self._ends_when_moved.get(partition, 1 << 63))
-            for partition, lag in self._reported.items()
-        }
+        lags = dict(totals.lags)
+        for partition, position in totals.positions.items():
+            end = self._ends.get(partition, 0)
+            lags[partition] = max(lags.get(partition, 0), end - position)
+        return lags
 
     def stuck_secs(self, now: float) -> float | None:
-        """Return for how long the pipeline has not moved although records wait; None if it does."""
+        """Return for how long the pipeline has not moved although records wait; None if it does.
+
+        Before its first bundle has ended, all records are taken for waiting.
+        """
         stands_secs = now - self._moved_at
-        grown = sum(self._ends.values()) > sum(self._ends_when_moved.values())
-        if stands_secs < STUCK_SECS or not (grown or any(self._reported.values())):
-            return None
-        return stands_secs
+        waiting = self.lags(self._totals) or self._ends
+        return stands_secs if stands_secs >= STUCK_SECS and any(waiting.values()) else None
 
     def events_per_sec(self) -> float:
         """Return the records read a second, over the last 5 s."""

@@ -17,6 +17,12 @@ _IDLE_SECS = 10.0
 _MAX_CONNECTIONS = 64  # beyond, the answer is 503
 _MAX_HEADER_BYTES = 16 << 10
 _STOP_SECS = 2.0
+_HEADERS = [
+    ("cache-control", "no-store"),
+    ("content-security-policy", "default-src 'self'; frame-ancestors 'none'"),
+    ("referrer-policy", "no-referrer"),
+    ("x-content-type-options", "nosniff"),
+]
 
 
 class _BoundedConnection(H11Protocol):
@@ -92,6 +98,7 @@ class HttpServer:
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                headers=_HEADERS,
                 limit_concurrency=_MAX_CONNECTIONS,
                 h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
                 timeout_graceful_shutdown=1,

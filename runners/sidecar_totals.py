@@ -12,6 +12,7 @@ from transforms.metric_names import (
     LAST_BUCKET,
     METRICS,
     NAMESPACE,
+    POSITION,
     SUM,
     Kind,
 )
@@ -57,6 +58,7 @@ class Totals(Struct):
     distributions: dict[str, Distribution] = field(default_factory=dict)
     gauges: dict[str, int] = field(default_factory=dict)
     lags: dict[Partition, int] = field(default_factory=dict)
+    positions: dict[Partition, int] = field(default_factory=dict)
     newest_gauge: float = 0.0
 
 
@@ -75,9 +77,10 @@ def _add(totals: Totals, name: str, label: str, value: int | Distribution | Gaug
         totals.distributions[name] = value
     elif isinstance(value, Gauge):
         totals.newest_gauge = max(totals.newest_gauge, value.set_at)
-        if name == LAG:
+        if name in {LAG, POSITION}:
             topic, _, partition = label.rpartition(".")
-            totals.lags[topic, int(partition)] = value.value
+            by_partition = totals.lags if name == LAG else totals.positions
+            by_partition[topic, int(partition)] = value.value
         else:
             totals.gauges[name] = max(totals.gauges.get(name, 0), value.value)
     elif name in _HISTOGRAMS:

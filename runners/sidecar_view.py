@@ -141,7 +141,7 @@ class View(Collector):
         """Return what the page shows."""
         snapshot = self._source.snapshot()
         totals = sum_up(snapshot.metrics)
-        lags = self._progress.lags()
+        lags = self._progress.lags(totals)
         commit_ms = totals.gauges.get(LAST_COMMIT_MS)
         return {
             "app": self._settings.app_name,
@@ -181,7 +181,7 @@ class View(Collector):
         snapshot = self._source.snapshot()
         runner = self._source.runner
         totals = sum_up(snapshot.metrics)
-        yield from pipeline_families(runner, totals, self._progress.lags())
+        yield from pipeline_families(runner, totals, self._progress.lags(totals))
         yield from beam_families(runner, snapshot.metrics)
         yield from sidecar_families(runner, snapshot.state, self.checks(), self._versions)
 

@@ -1,13 +1,19 @@
 """What tests share: records, waiting, and the real services as each test sees them."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -186,17 +192,49 @@ def new_database(services: dict[str, str]) -> Iterator[Database]:
         execute("DROP DATABASE {} WITH (FORCE)")
 
 
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP server's answer."""
+
+    status: int
+    headers: Message
+    text: str
+
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+def get(url: str, accept: str = "", timeout_secs: float = 5.0) -> Answer:
+    """Ask an HTTP server; an answer of 503 is one too."""
+    request = urllib.request.Request(url, headers={"Accept": accept})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_secs) as found:  # noqa: S310
+            return Answer(found.status, found.headers, found.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.headers, error.read().decode())
+
+
 class Process:
     """`python -m pipeline` as a user starts it.
 
     Its output goes to a file: a pipe that nobody reads would stop it.
     """
 
-    def __init__(self, environment: dict[str, str], folder: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        environment: dict[str, str],
+        folder: Path,
+        *arguments: str,
+        module: str = "pipeline",
+    ) -> None:
         self._log = folder / f"{uuid.uuid4()}.log"
         with self._log.open("wb") as log:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "pipeline", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 env={**clean_environment(), **environment, "PYTHONPATH": str(ROOT)},
                 cwd=folder,  # a .env of the developer's must not count
                 stdin=subprocess.DEVNULL,
@@ -207,6 +245,16 @@ class Process:
     @property
     def output(self) -> str:
         return self._log.read_text()
+
+    def get(self, path: str, accept: str = "") -> Answer:
+        """Ask the sidecar, whose address the first line tells."""
+        wait_until(lambda: _ADDRESS.search(self.output), f"an address: {self.output}")
+        found = _ADDRESS.search(self.output)
+        assert found is not None
+        return get(found[0] + path.removeprefix("/"), accept)
+
+    def wait_until_ready(self) -> None:
+        wait_until(lambda: self.get("/ready").status == 200, f"ready: {self.output}")
 
     def wait(self, timeout_secs: float = 2 * WAIT_SECS) -> int:
         try:

@@ -154,6 +154,11 @@ def _bundle(reader: ShardReader) -> Iterable[list[KafkaRecord]]:
 
 def _report(reader: ShardReader) -> None:
     for (topic, partition), lag in reader.lags().items():
-        metrics.set_lag(topic, partition, lag)
+        metrics.set_of_partition(metric_names.LAG, topic, partition, lag)
+    for position in reader.positions().partitions or ():
+        if position.next_offset >= 0:  # else nothing was read of it yet
+            metrics.set_of_partition(
+                metric_names.POSITION, position.topic, position.partition, position.next_offset
+            )
     metrics.increment(metric_names.OFFSET_RESET, reader.resets)
     reader.resets = 0

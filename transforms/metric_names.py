@@ -28,6 +28,7 @@ BATCH_WRITE_MS = "batch_write_ms"
 EVENT_TO_COMMIT_MS = "event_to_commit_ms"
 LAST_COMMIT_MS = "last_commit_ms"
 LAG = "lag"
+POSITION = "position"
 
 # Beam's distributions have no percentiles, so a histogram is counters: NAME.BOUND for the values
 # up to a bound and above the one before, NAME.inf for the rest, NAME.sum. From a lone row's write
@@ -155,6 +156,14 @@ METRICS = (
         READ_STEP,
         "reconciliation_lag_records",
         "Records between the position of the pipeline and the end of the partition.",
+        ("topic", "partition"),
+    ),
+    Metric(
+        POSITION,
+        Kind.GAUGE,
+        READ_STEP,
+        "reconciliation_position_offset",
+        "Offset of the next record to read; what is before it is committed to PostgreSQL.",
         ("topic", "partition"),
     ),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from apache_beam.metrics import Metrics
 from msgspec import Struct
 
-from transforms.metric_names import BUCKETS_MS, LAG, LAST_BUCKET, LAST_COMMIT_MS, NAMESPACE, SUM
+from transforms.metric_names import BUCKETS_MS, LAST_BUCKET, LAST_COMMIT_MS, NAMESPACE, SUM
 
 # Event types come from outside: beyond this many, the rest are counted as one.
 MAX_EVENT_TYPES = 20
@@ -62,9 +62,9 @@ def add_histogram(name: str, values: Histogram) -> None:
     increment(f"{name}.{SUM}", values.sum)
 
 
-def set_lag(topic: str, partition: int, records: int) -> None:
-    """Set a partition's lag."""
-    Metrics.gauge(NAMESPACE, f"{LAG}.{topic}.{partition}").set(records)
+def set_of_partition(name: str, topic: str, partition: int, value: int) -> None:
+    """Set a gauge of one partition."""
+    Metrics.gauge(NAMESPACE, f"{name}.{topic}.{partition}").set(value)
 
 
 def set_last_commit() -> None:
