@@ -89,7 +89,9 @@ def to_otlp(families: Iterable[Family], started_ns: int, now_ns: int) -> Iterato
             if not sample.name.endswith("_created"):
                 by_name.setdefault(sample.name, []).append(sample)
         for name, samples in by_name.items():
-            numbers = [NumberDataPoint(s.labels, started_ns, now_ns, s.value) for s in samples]
+            numbers = [
+                NumberDataPoint(s.labels, started_ns, now_ns, float(s.value)) for s in samples
+            ]
             is_sum = name.endswith(("_total", "_count", "_sum"))
             data = Sum(numbers, _CUMULATIVE, is_monotonic=True) if is_sum else Gauge(numbers)
             yield Metric(name, family.documentation, _unit(family.name), data)

@@ -1,4 +1,5 @@
-"""`make bench`: throughput against a bare loop in the same run, latency, and the cost of idling.
+"""`make bench`: throughput against a bare loop in the same run, latency, and the cost
+of idling and of being watched.
 
 The machine's speed drifts: quote ratios, and figures of one run only together.
 """
@@ -6,12 +7,9 @@ The machine's speed drifts: quote ratios, and figures of one run only together.
 import argparse
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import uuid
 from pathlib import Path
 
 import psutil
@@ -19,7 +17,9 @@ from confluent_kafka import Producer
 
 from runners.local import local_services
 from runners.sample_events import good_events, produce
-from tests.support import Database, Kafka, Process, clean_environment, new_database, wait_until
+from tests.bench.observed import measure_observed, measure_scrape_cpu
+from tests.bench.rounds import PIPELINE, events_per_sec
+from tests.support import Database, Kafka, Process, new_database, wait_until
 from transforms import schema
 
 _PARTITIONS = 3
@@ -55,9 +55,8 @@ def _measure_throughput(
     environment = database.environment | {"TOPIC_EVENT": topic, "BENCH_EVENTS": str(events)}
     ratios = []
     for number in range(1, rounds + 1):
-        bare = events / _run("tests.bench.bare_loop", environment, database, events)
-        group = {"KAFKA_GROUP_ID": str(uuid.uuid4())}
-        pipeline = events / _run("tests.bench.timed_run", environment | group, database, events)
+        bare = events_per_sec("tests.bench.bare_loop", environment, database, events)
+        pipeline = events_per_sec(PIPELINE, environment, database, events)
         ratios.append(pipeline / bare)
         print(
             f"throughput, round {number}: pipeline {pipeline:,.0f}/s, bare loop {bare:,.0f}/s, "
@@ -65,21 +64,7 @@ def _measure_throughput(
             flush=True,
         )
     print(f"throughput: median ratio {statistics.median(ratios):.2f} (goal 0.70)", flush=True)
-
-
-def _run(module: str, environment: dict[str, str], database: Database, events: int) -> float:
-    """Run a module on an empty table; return the seconds that it prints."""
-    database.query(f"TRUNCATE {_TABLE}")
-    database.query("CHECKPOINT")  # what the round before left must not slow this one
-    done = subprocess.run(
-        [sys.executable, "-m", module],
-        env={**clean_environment(), **environment},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    assert database.count(_TABLE) == events
-    return float(done.stdout.splitlines()[-1])
+    measure_observed(environment, database, events, rounds)
 
 
 def _measure_live(services: dict[str, str], database: Database) -> None:
@@ -92,6 +77,7 @@ def _measure_live(services: dict[str, str], database: Database) -> None:
         try:
             _measure_latency(kafka, topic, database)
             _measure_idle(psutil.Process(process.popen.pid))
+            measure_scrape_cpu(process)
         finally:
             process.terminate()
             process.wait(10)
