@@ -11,8 +11,8 @@ from options.load import Loaded, load, require
 from options.pipeline_options import ReconciliationOptions
 from pipeline.check import run_checks
 from pipeline.demo import demo
-from pipeline.logs import configure_logs
 from pipeline.run import migrate, run
+from runners.logs import configure_logs
 from transforms.errors import JobError, SettingsError, StopTimeoutError
 
 _LOGGER = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from runners.sidecar import Sidecar
 from runners.sidecar_source import NoJob
 from runners.telemetry import start_telemetry, stop_telemetry
 from transforms import schema
-from transforms.errors import CheckError, JobError, StopTimeoutError
+from transforms.errors import CheckError, ErrorCode, JobError, StopTimeoutError
 from transforms.sqlstate import describe
 from transforms.stop import clear_stop, request_stop, stop_requested
 
@@ -58,9 +58,10 @@ def run(loaded: Loaded, observe: Observer = lambda _counts: None) -> Counts:
     try:
         with Sidecar(settings, NoJob(loaded.runner)) as sidecar:
             return _run(loaded, sidecar, observe)
-    except JobError as error:
-        if not sys.stdout.isatty():  # a terminal gets the message at the end
-            _LOGGER.error(str(error), extra={"error_code": str(error.code)})
+    except Exception as error:
+        if not sys.stdout.isatty():  # a terminal gets the message from the command line
+            code = error.code if isinstance(error, JobError) else ErrorCode.UNEXPECTED
+            _LOGGER.error("%s", error, extra={"error_code": str(code)})
         raise
     finally:
         stop_telemetry()

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from options.load import load, require
 from options.settings import Settings
+from runners.logs import configure_logs
 from runners.otlp_metrics import MetricsExport
 from runners.sidecar_app import make_app, make_registry
 from runners.sidecar_probe import DeadLetters, KafkaEnds, Probe
@@ -77,9 +78,11 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         loaded = load(sys.argv[1:])
-        require(loaded.settings, "kafka_broker_1", "db_host")
-        with Sidecar(loaded.settings, NoJob(loaded.runner)) as sidecar:
-            print(f"sidecar at {sidecar.address}", flush=True)
+        settings = loaded.settings
+        require(settings, "kafka_broker_1", "db_host")
+        configure_logs(settings)
+        with Sidecar(settings, NoJob(loaded.runner)) as sidecar:
+            _LOGGER.info("shown at %s", sidecar.address)
             stop.wait()
     except SettingsError as error:
         for line in str(error).splitlines():

@@ -77,7 +77,12 @@ class PostgresSession:
                     raise UnavailableError(
                         f"PostgreSQL was away for {self._retry_limit_secs:g} s: {message}"
                     ) from error
-            _LOGGER.warning("PostgreSQL is away, next try in %.1f s: %s", wait_secs, message)
+            _LOGGER.warning(
+                "PostgreSQL is away, next try in %.1f s: %s",
+                wait_secs,
+                message,
+                extra={"error_code": str(UnavailableError.code)},
+            )
             if self._wait(wait_secs * random.uniform(0.5, 1.0)):  # jitter: not all at once
                 raise UnavailableError(
                     f"stopped while PostgreSQL was away, nothing is lost: {message}"

@@ -3,8 +3,8 @@
 import time
 
 from options.load import load
-from pipeline.logs import configure_logs
 from pipeline.run import run
+from runners.logs import configure_logs
 
 
 def main() -> None:

@@ -1,15 +1,32 @@
 """Traces, metrics and log lines of a running pipeline, sent to a real OTLP receiver."""
 
 import json
+import pickle
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from options.settings import Settings
+from options.workers import WorkerSettings
+from pipeline.chain import tracing_of
+from runners.clients import WorkerClients
 from runners.sample_events import good_events, produce
 from tests.otlp_receiver import Receiver, attributes, otlp_receiver
-from tests.support import Database, Kafka, Start, sample, wait_until
+from tests.support import (
+    ROOT,
+    Database,
+    Kafka,
+    Start,
+    clean_environment,
+    sample,
+    wait_until,
+)
+from transforms.postgres import WriteToPostgres
 
 _ROWS = "order_clearance_reconciliacion"
 _DEAD = "order_clearance_reconciliacion_dead_letter"
@@ -246,3 +263,54 @@ def test_a_receiver_that_fails_or_hangs_harms_nothing(
         assert process.wait(10) == 0, process.output
     assert "Traceback" not in process.output
     assert all(json.loads(line) for line in process.output.splitlines())
+
+
+_WORKER = """
+import pickle, sys
+write = pickle.load(sys.stdin.buffer)
+from transforms.postgres import _WriteBatchFn
+from transforms.rows import reconcile
+from tests.support import record, sample
+fn = _WriteBatchFn(write)
+fn.setup()
+fn.start_bundle()
+fn.process(reconcile(record(sample("payment_ok"), headers=[("traceparent", TRACEPARENT)])))
+fn.finish_bundle()
+fn.teardown()
+from runners.telemetry import stop_telemetry
+stop_telemetry()
+"""
+
+
+def test_a_worker_in_another_process_sends_its_spans(
+    database: Database, environment: dict[str, str], receiver: Receiver, tmp_path: Path
+) -> None:
+    """The sink travels by pickle, as to a worker of a cluster, with settings and no secret."""
+    values = {
+        name.lower(): value
+        for name, value in (
+            environment | {"OTEL_TRACES": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address}
+        ).items()
+    }
+    settings = Settings.model_validate(values)
+    clients = WorkerClients(WorkerSettings.of(settings, {"db_user": settings.db_user}))
+    sink = pickle.dumps(
+        WriteToPostgres(
+            clients.connect, tracing=tracing_of(settings), on_worker=clients.start_telemetry
+        )
+    )
+    assert environment["DB_PASSWORD"].encode() not in sink
+    traceparent = dict(_traced())["traceparent"]
+    worker = _WORKER.replace("TRACEPARENT", repr(traceparent))
+    secret = {"DB_PASSWORD": environment["DB_PASSWORD"], "PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [sys.executable, "-c", worker],
+        input=sink,
+        env=clean_environment() | secret,
+        cwd=tmp_path,
+        check=True,
+    )
+    event, write = _by_kind(receiver.spans())
+    assert event.parent_span_id.hex() == _PRODUCER
+    assert len(write.links) == 1
+    assert database.count(_ROWS) == 1

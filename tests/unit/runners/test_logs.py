@@ -1,6 +1,6 @@
 import logging
 
-from pipeline.logs import RepeatFilter
+from runners.logs import RepeatFilter
 
 
 def test_a_line_of_one_kind_passes_once_in_10_s() -> None:
