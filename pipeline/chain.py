@@ -15,7 +15,7 @@ from transforms.tracing import Tracing
 def build(pipeline: beam.Pipeline, settings: Settings, workers: WorkerSettings) -> None:
     """Add the whole chain to a pipeline. It holds no secret."""
     clients = WorkerClients(workers)
-    tracing = tracing_of(settings)
+    tracing = tracing_of(settings, clients)
     (
         pipeline
         | READ_STEP
@@ -37,7 +37,7 @@ def build(pipeline: beam.Pipeline, settings: Settings, workers: WorkerSettings) 
     )
 
 
-def tracing_of(settings: Settings) -> Tracing | None:
+def tracing_of(settings: Settings, clients: WorkerClients) -> Tracing | None:
     """Return which events are traced, None for none."""
     sampler = settings.otel_traces_sampler.value
     root = sampler.removeprefix("parentbased_")
@@ -46,4 +46,4 @@ def tracing_of(settings: Settings) -> Tracing | None:
         settings.otel_traces or settings.otel_stdout_tracer
     ):
         return None
-    return Tracing(sampler != root, ratio, settings.kafka_group_id)
+    return Tracing(sampler != root, ratio, settings.kafka_group_id, clients.span_output)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import apache_beam as beam
 import psycopg2
 from apache_beam.runners.runner import PipelineResult, PipelineState
+from msgspec.structs import replace
 
 from options.load import DIRECT_RUNNER, Loaded
 from options.settings import Settings
@@ -135,6 +136,8 @@ def _run_direct(loaded: Loaded, sidecar: Sidecar, observe: Observer) -> Counts:
     progress = open_progress(until_end=loaded.settings.until_end)
 
     def show(counts: Counts) -> None:
+        if not loaded.settings.until_end:  # else it is the lag behind the fixed end
+            counts = replace(counts, lag=sidecar.lag())  # grows while no bundle ends
         progress.update(counts)
         observe(counts)
 

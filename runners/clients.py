@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor
 from psycopg2.extensions import connection as Connection
 
 from options.settings import Settings
 from options.workers import WorkerSettings
-from runners.telemetry import start_telemetry
+from runners.telemetry import span_output, start_telemetry
 
 # A server that vanished without a word is noticed within 25 s.
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
@@ -31,6 +33,11 @@ class WorkerClients:
     def start_telemetry(self) -> None:
         """Start traces and log lines by OTLP, unless this process has started them."""
         start_telemetry(self.settings.read())
+
+    def span_output(self) -> tuple[Resource, SpanProcessor]:
+        """Return what describes this process, and what takes its spans."""
+        self.start_telemetry()
+        return span_output()
 
 
 def consumer_config(settings: Settings) -> dict[str, Any]:

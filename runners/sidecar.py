@@ -53,6 +53,10 @@ class Sidecar:
         """Show another job from now on."""
         self._view.watch(source)
 
+    def lag(self) -> int | None:
+        """Return the lag over all partitions as it is now, None until it is known."""
+        return self._view.lag()
+
     def __enter__(self) -> Self:
         for part in (self._kafka, self._postgres, self._server, self._export):
             if part is not None:

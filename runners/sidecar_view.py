@@ -70,6 +70,11 @@ class View(Collector):
         ends = self._kafka.answer
         self._progress.update(time.monotonic(), sum_up(self._source.snapshot().metrics), ends)
 
+    def lag(self) -> int | None:
+        """Return the lag over all partitions, None until it is known."""
+        lags = self._progress.lags(sum_up(self._source.snapshot().metrics))
+        return sum(lags.values()) if lags else None
+
     def checks(self) -> dict[str, Health]:
         """Return what has to be well for the pipeline to be ready."""
         return {

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from transforms.dead_letters import DeadLetter
 from transforms.postgres_session import PostgresSession
 from transforms.records import log_fields
 from transforms.rows import Row
-from transforms.tracing import BatchSpans, Tracing, trace_batch
+from transforms.tracing import Position, Tracer, Tracing
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -87,10 +87,13 @@ class _WriteBatchFn(beam.DoFn):
 
     def __init__(self, write: WriteToPostgres) -> None:
         self._write = write
+        self._tracer: Tracer | None = None
         self._batch = self._new_batch()
 
     def setup(self) -> None:
         self._write.on_worker()
+        if self._write.tracing is not None:
+            self._tracer = Tracer(self._write.tracing)
         self._session = PostgresSession(self._write.connect)
         self._writer = ThreadPoolExecutor(1, "write-to-postgres")
         self._under_way: Future[_Written] | None = None
@@ -113,13 +116,12 @@ class _WriteBatchFn(beam.DoFn):
         self._session.close()
 
     def _new_batch(self) -> Batch:
-        return Batch(self._write.batch_rows, self._write.batch_bytes)
+        is_sampled = None if self._tracer is None else self._tracer.takes
+        return Batch(self._write.batch_rows, self._write.batch_bytes, is_sampled)
 
     def _flush(self) -> None:
         self._wait()
-        self._under_way = self._writer.submit(
-            _write, self._session, self._batch, self._write.tracing
-        )
+        self._under_way = self._writer.submit(_write, self._session, self._batch, self._tracer)
         self._batch = self._new_batch()
 
     def _wait(self) -> None:
@@ -129,13 +131,20 @@ class _WriteBatchFn(beam.DoFn):
             _count(under_way.result())
 
 
-def _write(session: PostgresSession, batch: Batch, tracing: Tracing | None) -> _Written:
-    with trace_batch(tracing, batch) as spans:
-        started = time.monotonic()
+def _write(session: PostgresSession, batch: Batch, tracer: Tracer | None) -> _Written:
+    started, started_ns = time.monotonic(), time.time_ns()
+    try:
         result = write_batch(session, batch)
-        write_ms = round((time.monotonic() - started) * 1000)
-        spans.written(result.dead_letters, session.server())
-    _log_dead_letters(result.dead_letters, spans)
+    except Exception as error:
+        if tracer is not None:
+            tracer.failed(batch, started_ns, error)
+        raise
+    write_ms = round((time.monotonic() - started) * 1000)
+    span_ids: dict[Position, str] = {}
+    if tracer is not None:
+        errors = {letter.record.position: str(letter.code) for letter in result.dead_letters}
+        span_ids = tracer.written(batch, started_ns, errors, session.server())
+    _log_dead_letters(result.dead_letters, span_ids)
     return _Written(
         result, len(batch), metrics.histogram([write_ms]), metrics.histogram(_ages_ms(batch))
     )
@@ -143,20 +152,19 @@ def _write(session: PostgresSession, batch: Batch, tracing: Tracing | None) -> _
 
 def _ages_ms(batch: Batch) -> list[int]:
     now_ms = time.time_ns() // 1_000_000
-    ages = [now_ms - record.timestamp_ms for record in batch.records]
-    ages += [now_ms - letter.record.timestamp_ms for letter in batch.dead_letters]
+    ages = [now_ms - timestamp_ms for timestamp_ms in batch.timestamps_ms]
     if min(ages) < 0 or max(ages) > _OLDEST_MS:
         ages = [min(max(0, age), _OLDEST_MS) for age in ages]
     return ages
 
 
-def _log_dead_letters(letters: list[DeadLetter], spans: BatchSpans) -> None:
+def _log_dead_letters(letters: list[DeadLetter], span_ids: Mapping[Position, str]) -> None:
     """Log one of each code; never its message, which a trigger may have put values in."""
     for code, count in Counter(letter.code for letter in letters).items():
         record = next(letter.record for letter in letters if letter.code == code)
         fields = log_fields(record) | {"error_code": str(code)}
-        if span_id := spans.span_id(record):
-            fields["span_id"] = span_id
+        if record.position in span_ids:
+            fields["span_id"] = span_ids[record.position]
         _LOGGER.warning(
             "%s: %d dead letters in a batch, such as this record", code, count, extra=fields
         )

@@ -12,7 +12,7 @@ from transforms.dead_letters import DeadLetter
 from transforms.errors import BadRecordError, ErrorCode
 from transforms.records import KafkaRecord, log_fields
 from transforms.rows import Row, Skipped, has_discrepancy, reconcile
-from transforms.tracing import Tracing, trace_skipped
+from transforms.tracing import Tracer, Tracing
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -44,6 +44,9 @@ class _ReconcileFn(beam.DoFn):
         self._known_types: set[str] = set()
         self._discrepancies = 0
 
+    def setup(self) -> None:
+        self._tracer = Tracer(self._tracing) if self._tracing is not None else None
+
     def start_bundle(self) -> None:
         self._skipped.clear()
         self._discrepancies = 0
@@ -52,7 +55,8 @@ class _ReconcileFn(beam.DoFn):
         outcome = decide(record)
         if isinstance(outcome, Skipped):
             self._skipped[outcome.event_type] += 1
-            trace_skipped(self._tracing, record)
+            if self._tracer is not None and self._tracer.takes(record):
+                self._tracer.skipped(record)
             return ()
         if isinstance(outcome, Row) and has_discrepancy(outcome):
             self._discrepancies += 1

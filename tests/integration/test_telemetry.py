@@ -142,6 +142,7 @@ def test_a_skipped_event_has_a_span_and_no_write(
 ) -> None:
     topic = kafka.create_topic()
     kafka.produce(topic, [sample("other_type")], headers=_traced())
+    kafka.produce(topic, [sample("other_type")], headers=_traced(flags="00"))
     _run(start, environment, topic, receiver, OTEL_TRACES="true")
     [span] = receiver.spans()
     assert span.parent_span_id.hex() == _PRODUCER
@@ -296,7 +297,9 @@ def test_a_worker_in_another_process_sends_its_spans(
     clients = WorkerClients(WorkerSettings.of(settings, {"db_user": settings.db_user}))
     sink = pickle.dumps(
         WriteToPostgres(
-            clients.connect, tracing=tracing_of(settings), on_worker=clients.start_telemetry
+            clients.connect,
+            tracing=tracing_of(settings, clients),
+            on_worker=clients.start_telemetry,
         )
     )
     assert environment["DB_PASSWORD"].encode() not in sink

@@ -1,7 +1,14 @@
 import pytest
 
 from options.settings import Settings
+from options.workers import WorkerSettings
 from pipeline.chain import tracing_of
+from runners.clients import WorkerClients
+from transforms.tracing import Tracing
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    return tracing_of(settings, WorkerClients(WorkerSettings.of(settings, {})))
 
 
 @pytest.mark.parametrize(
@@ -22,13 +29,13 @@ def test_the_samplers_of_opentelemetry(sampler: str, follows_parent: bool, ratio
             "otel_traces_sampler_arg": 0.25,
         }
     )
-    tracing = tracing_of(settings)
+    tracing = _tracing(settings)
     assert tracing is not None
     assert (tracing.follows_parent, tracing.ratio) == (follows_parent, ratio)
 
 
 def test_nothing_is_traced_unless_asked_for() -> None:
-    assert tracing_of(Settings.model_validate({})) is None
-    assert tracing_of(Settings.model_validate({"otel_stdout_tracer": True})) is not None
+    assert _tracing(Settings.model_validate({})) is None
+    assert _tracing(Settings.model_validate({"otel_stdout_tracer": True})) is not None
     off = {"otel_traces": True, "otel_traces_sampler": "always_off"}
-    assert tracing_of(Settings.model_validate(off)) is None
+    assert _tracing(Settings.model_validate(off)) is None
