@@ -29,7 +29,7 @@ from transforms.sqlstate import describe
 from transforms.stop import clear_stop, request_stop, stop_requested
 
 _SHOW_INTERVAL_SECS = 0.5
-_STOP_TIMEOUT_SECS = 9.0  # of the 10 that a stop may take
+_STOP_TIMEOUT_SECS = 8.0  # of the 10 that a stop may take; the exporters get the rest
 
 # Many records are alive at once, and few of them are in cycles: Beam makes some a bundle. The
 # default of 700 new objects costs a tenth of the throughput.

@@ -27,10 +27,10 @@ from prometheus_client.core import Sample
 
 from options.settings import Settings
 from runners.telemetry import otlp_arguments, resource
+from transforms.errors import SettingsError
 
 _LOGGER = logging.getLogger(__name__)
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
-_STOP_SECS = 2.0
 
 
 class MetricsExport:
@@ -38,24 +38,29 @@ class MetricsExport:
 
     The time between two is OpenTelemetry's variable `OTEL_METRIC_EXPORT_INTERVAL`, in
     milliseconds, 60,000 by default.
+
+    Attributes:
+        thread: ends soon after `stop`, unless the receiver hangs.
+
+    Raises:
+        SettingsError: the variable is no number.
     """
 
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._resource = resource(settings)
         self._exporter = OTLPMetricExporter(**otlp_arguments(settings))
-        self._interval_secs = int(os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "60000")) / 1000
+        self._interval_secs = _interval_secs()
         self._started_ns = time.time_ns()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="otlp-metrics", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="otlp-metrics", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
-        """Send once more, within 2 s."""
+        """Send once more, and end."""
         self._stop.set()
-        self._thread.join(_STOP_SECS)
 
     def _run(self) -> None:
         is_last = False
@@ -70,6 +75,13 @@ class MetricsExport:
         metrics = to_otlp(self._registry.collect(), self._started_ns, time.time_ns())
         scope = ScopeMetrics(InstrumentationScope("reconciliation"), list(metrics), "")
         return MetricsData([ResourceMetrics(self._resource, [scope], "")])
+
+
+def _interval_secs() -> float:
+    text = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "60000")
+    if not text.isdecimal() or int(text) == 0:
+        raise SettingsError(f"OTEL_METRIC_EXPORT_INTERVAL: expected milliseconds, got {text!r}")
+    return int(text) / 1000
 
 
 def to_otlp(families: Iterable[Family], started_ns: int, now_ns: int) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from typing import Any, Self
 
 from options.load import load, require
@@ -22,6 +23,7 @@ from runners.sidecar_totals import Partition
 from runners.sidecar_view import View
 from transforms.errors import SettingsError
 
+_STOP_SECS = 1.0  # of the 10 that a stop may take
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -64,9 +66,14 @@ class Sidecar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for part in (self._kafka, self._postgres, self._server, self._export):
+        parts = (self._kafka, self._postgres, self._server, self._export)
+        for part in parts:
             if part is not None:
                 part.stop()
+        deadline = time.monotonic() + _STOP_SECS
+        for thread in (self._server.thread, self._export.thread if self._export else None):
+            if thread is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     async def _tick(self) -> None:
         try:

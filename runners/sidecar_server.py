@@ -16,7 +16,6 @@ from transforms.errors import SettingsError
 _IDLE_SECS = 10.0
 _MAX_CONNECTIONS = 64  # beyond, the answer is 503
 _MAX_HEADER_BYTES = 16 << 10
-_STOP_SECS = 2.0
 _HEADERS = [
     ("cache-control", "no-store"),
     ("content-security-policy", "default-src 'self'; frame-ancestors 'none'"),
@@ -78,6 +77,9 @@ class HttpServer:
         listener: from `open_port`; closed with the server.
         application: its lifespan events are not used.
         tick: called once a second in the server's thread.
+
+    Attributes:
+        thread: ends soon after `stop`.
     """
 
     def __init__(
@@ -86,7 +88,6 @@ class HttpServer:
         application: Starlette,
         tick: Callable[[], Awaitable[None]],
     ) -> None:
-        self._listener = listener
         self._server = uvicorn.Server(
             uvicorn.Config(
                 application,
@@ -106,15 +107,13 @@ class HttpServer:
                 timeout_notify=0,  # at each of uvicorn's own ticks, one a second
             )
         )
-        self._thread = threading.Thread(
+        self.thread = threading.Thread(
             target=self._server.run, args=([listener],), name="sidecar", daemon=True
         )
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
-        """Close the port; a client that still reads then is left behind after 2 s."""
+        """Close the port soon; a client that still reads after 1 s is left behind."""
         self._server.should_exit = True
-        self._thread.join(_STOP_SECS)
-        self._listener.close()

@@ -8,6 +8,7 @@ attributes, queue sizes) work as its SDK documents them.
 import logging
 import sys
 import threading
+import time
 from typing import Any, NamedTuple
 
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
@@ -25,7 +26,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 
 from options.settings import Settings
 
-_STOP_SECS = 2.0  # of the 10 that a stop may take
+_STOP_SECS = 1.0  # of the 10 that a stop may take
 
 _lock = threading.Lock()
 _started: "_Started | None" = None
@@ -56,15 +57,17 @@ def span_output() -> tuple[Resource, SpanProcessor]:
 
 
 def stop_telemetry() -> None:
-    """Send what is left; a receiver that does not answer is left alone after 2 s."""
+    """Send what is left; a receiver that does not answer is left alone after 1 s."""
     if _started is None:
         return
-    for part in (_started.spans, _started.logs):
-        if part is not None:
-            # A daemon: a receiver that hangs must not keep the process alive.
-            thread = threading.Thread(target=part.shutdown, daemon=True)
-            thread.start()
-            thread.join(_STOP_SECS)
+    shutdowns = [_started.spans.shutdown, *([_started.logs.shutdown] if _started.logs else [])]
+    # Daemons: a receiver that hangs must not keep the process alive.
+    threads = [threading.Thread(target=shutdown, daemon=True) for shutdown in shutdowns]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + _STOP_SECS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def otlp_arguments(settings: Settings) -> dict[str, Any]:

@@ -43,6 +43,8 @@ def test_run_refuses_a_missing_table_unless_it_may_migrate(
     process = start(environment, "--until_end")
     assert process.wait() == 1
     assert f"table {_ROWS} is missing: run 'python -m pipeline migrate'" in process.output
+    line = json.loads(process.output.splitlines()[0])
+    assert (line["level"], line["error_code"]) == ("ERROR", "CHECK_FAILED")
     process = start(environment, "--until_end", "--migrate")
     assert process.wait() == 0, process.output
     assert empty_database.count(_ROWS) == 1
