@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -26,10 +26,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def make_registry(view: View) -> CollectorRegistry:
-    """Return what `/metrics` shows: the view's metrics, and the process' own."""
+    """Return what `/metrics` shows."""
     registry = CollectorRegistry()
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=registry)
     registry.register(view)
     return registry
 

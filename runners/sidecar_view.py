@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
@@ -53,6 +54,10 @@ class View(Collector):
         self._kafka = kafka
         self._postgres = postgres
         self._started_at = datetime.now(UTC)
+        self._process_registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._process_registry)
+        self._process = list(self._process_registry.collect())
         self._versions = {
             "version": settings.version,
             "release": metadata.version(_PACKAGE),
@@ -66,7 +71,12 @@ class View(Collector):
         self._progress = Progress(time.monotonic())
 
     def tick(self) -> None:
-        """Look at the job; call it once a second."""
+        """Look at the job and the process; call it once a second.
+
+        The process' files in /proc are read here, not for a request: each system call gives the
+        interpreter's lock away, and a busy pipeline gives it back 5 ms later.
+        """
+        self._process = list(self._process_registry.collect())
         ends = self._kafka.answer
         self._progress.update(time.monotonic(), sum_up(self._source.snapshot().metrics), ends)
 
@@ -182,13 +192,14 @@ class View(Collector):
         }
 
     def collect(self) -> Iterator[Family]:
-        """Yield the job's metrics, and the sidecar's own."""
+        """Yield the job's metrics, the sidecar's own, and those of the process."""
         snapshot = self._source.snapshot()
         runner = self._source.runner
         totals = sum_up(snapshot.metrics)
         yield from pipeline_families(runner, totals, self._progress.lags(totals))
         yield from beam_families(runner, snapshot.metrics)
         yield from sidecar_families(runner, snapshot.state, self.checks(), self._versions)
+        yield from self._process
 
     def _pipeline_health(self, state: str) -> Health:
         if state != RUNNING:

@@ -29,6 +29,7 @@ _NO_CONTEXT = Context()
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _OPERATION = "COPY"
 _PARENT = "traceparent"
+_PARENT_BYTES = 55
 
 Position = tuple[str, int, int, int]
 Attributes = Mapping[str, str | int]
@@ -176,23 +177,30 @@ def _sampler(tracing: Tracing) -> Callable[[KafkaRecord], bool]:
     Ask it while the record is still in the processor's cache: 0.2 microseconds then, three
     times as much a batch later.
     """
-    ratio, follows_parent, takes_all = tracing.ratio, tracing.follows_parent, tracing.ratio >= 1
-    bound = f"{round(ratio * 2**64):016x}".encode()
+    ratio = tracing.ratio
+    # As hexadecimal text, above which no trace id is.
+    bound = b"g" if ratio >= 1 else f"{round(ratio * 2**64):016x}".encode()
 
-    def takes(record: KafkaRecord) -> bool:
+    def traceparent(record: KafkaRecord) -> bytes | None:
         headers = record.headers
         if headers and headers[0][0] == _PARENT:  # where producers put it
-            parent = headers[0][1]
-        else:
-            parent = next((value for name, value in headers or () if name == _PARENT), None)
-        # VERSION-TRACEID-SPANID-FLAGS; one that is malformed otherwise gets a trace of its own.
-        if parent is None or len(parent) < 55:
-            return takes_all or random.random() < ratio
-        if follows_parent:
-            return parent[54:55] in b"13579bdf"
-        return takes_all or parent[19:35] < bound
+            return headers[0][1]
+        return next((value for name, value in headers or () if name == _PARENT), None)
 
-    return takes
+    # VERSION-TRACEID-SPANID-FLAGS; one that is malformed otherwise gets a trace of its own.
+    def by_parent(record: KafkaRecord) -> bool:
+        parent = traceparent(record)
+        if parent is None or len(parent) < _PARENT_BYTES:
+            return random.random() < ratio
+        return parent[54:55] in b"13579bdf"
+
+    def by_ratio(record: KafkaRecord) -> bool:
+        parent = traceparent(record)
+        if parent is None or len(parent) < _PARENT_BYTES:
+            return random.random() < ratio
+        return parent[19:35] < bound
+
+    return by_parent if tracing.follows_parent else by_ratio
 
 
 def _parent(record: KafkaRecord) -> SpanContext | None:
