@@ -24,12 +24,19 @@ from runners.sidecar import Sidecar
 from runners.sidecar_source import NoJob
 from runners.telemetry import start_telemetry, stop_telemetry
 from transforms import schema
-from transforms.errors import CheckError, ErrorCode, JobError, StopTimeoutError
-from transforms.sqlstate import describe
+from transforms.errors import (
+    CheckError,
+    ConfigurationError,
+    ErrorCode,
+    JobError,
+    StopTimeoutError,
+    UnavailableError,
+)
+from transforms.sqlstate import Remedy, describe, remedy_for
 from transforms.stop import clear_stop, request_stop, stop_requested
 
 _SHOW_INTERVAL_SECS = 0.5
-_STOP_TIMEOUT_SECS = 8.0  # of the 10 that a stop may take; the exporters get the rest
+_STOP_TIMEOUT_SECS = 7.0  # of the 10 that a stop may take; the exporters get the rest
 
 # Many records are alive at once, and few of them are in cycles: Beam makes some a bundle. The
 # default of 700 new objects costs a tenth of the throughput.
@@ -60,8 +67,8 @@ def run(loaded: Loaded, observe: Observer = lambda _counts: None) -> Counts:
         JobError: a check failed, or the pipeline did.
     """
     settings = loaded.settings
-    start_telemetry(settings)
     try:
+        start_telemetry(settings)
         with Sidecar(settings, NoJob(loaded.runner)) as sidecar:
             return _run(loaded, sidecar, observe)
     except Exception as error:
@@ -102,7 +109,9 @@ def migrate(settings: Settings) -> bool:
         finally:
             connection.close()
     except psycopg2.Error as error:
-        raise JobError(f"migrate: {describe(error)}") from error
+        is_away = remedy_for(error) is Remedy.RETRY
+        kind = UnavailableError if is_away else ConfigurationError
+        raise kind(f"migrate: {describe(error)}") from error
 
 
 def _log_start(loaded: Loaded, address: str) -> None:

@@ -17,7 +17,7 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.runner import PipelineResult, PipelineState
 from apache_beam.runners.worker import statesampler
 
-from runners.sidecar_source import BeamMetric, Distribution, Gauge, Snapshot
+from runners.sidecar_source import BeamMetric, Distribution, Gauge
 
 # Beam's own metrics that are worth showing, by their URN.
 _SYSTEM = {
@@ -135,9 +135,13 @@ class RunningPipeline(PipelineResult):
     def runner(self) -> str:
         return "DirectRunner"
 
-    def snapshot(self) -> Snapshot:
-        """Return the job for the sidecar. Safe from any thread."""
-        return Snapshot(str(self.state), self._beam_metrics())
+    @property
+    def job(self) -> str:
+        return ""
+
+    def beam_metrics(self) -> list[BeamMetric]:
+        """Return the metrics in the sidecar's form. Safe from any thread."""
+        return self._beam_metrics()
 
     def _run_to_end(self) -> None:
         try:
@@ -162,7 +166,7 @@ def merge_infos(merged: dict[frozenset[Any], _Info], infos: Iterable[_Info]) -> 
         if before is None:
             merged[key] = info
         elif info.type == monitoring_infos.LATEST_INT64_TYPE:
-            merged[key] = max(before, info, key=_timestamp)
+            merged[key] = max(info, before, key=_timestamp)  # of one millisecond the later
         else:
             merged[key] = next(iter(monitoring_infos.consolidate([info, before])))
 

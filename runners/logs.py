@@ -13,7 +13,13 @@ from options.settings import LogLevel, Settings
 from transforms.errors import SettingsError
 
 # What fails again and again in an outage, or comes with many records.
-_REPEATING = ("librdkafka", "opentelemetry", "transforms.kafka_commit", "transforms.postgres")
+_REPEATING = (
+    "librdkafka",
+    "opentelemetry",
+    "transforms.kafka_commit",
+    "transforms.postgres",
+    "uvicorn",
+)
 _REPEAT_SECS = 10.0
 # Beam's and others' lines of level info tell a user nothing; their tracebacks are ours to turn
 # into one line.
@@ -33,7 +39,10 @@ class _TerminalHandler(logging.Handler):
     """Prints beside the live line, not through it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record))
+        try:
+            tqdm.write(self.format(record))
+        except Exception:  # a terminal that is gone must not stop the pipeline
+            self.handleError(record)
 
 
 class RepeatFilter(logging.Filter):
@@ -75,6 +84,8 @@ def configure_logs(settings: Settings) -> None:
         handler.addFilter(RepeatFilter())
     level = settings.log_level
     logging.basicConfig(level=level.value.upper(), handlers=handlers, force=True)
+    # It shows the headers of the exporters, which may be secrets.
+    logging.getLogger("opentelemetry.util.re").disabled = True
     if level is not LogLevel.DEBUG:
         for name, least in _QUIET.items():
             logging.getLogger(name).setLevel(max(least, logging.getLogger().level))

@@ -29,6 +29,7 @@ from options.settings import Settings
 from runners.telemetry import otlp_arguments, resource
 from transforms.errors import SettingsError
 
+_LONGEST_MS = 86_400_000  # a day
 _LOGGER = logging.getLogger(__name__)
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 
@@ -43,14 +44,17 @@ class MetricsExport:
         thread: ends soon after `stop`, unless the receiver hangs.
 
     Raises:
-        SettingsError: the variable is no number.
+        SettingsError: one of OpenTelemetry's own variables is wrong.
     """
 
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._resource = resource(settings)
-        self._exporter = OTLPMetricExporter(**otlp_arguments(settings))
         self._interval_secs = _interval_secs()
+        try:
+            self._exporter = OTLPMetricExporter(**otlp_arguments(settings))
+        except Exception as error:  # the SDK raises of many kinds for its own variables
+            raise SettingsError(f"a variable OTEL_... is wrong: {error}") from None
         self._started_ns = time.time_ns()
         self._stop = threading.Event()
         self.thread = threading.Thread(target=self._run, name="otlp-metrics", daemon=True)
@@ -79,7 +83,7 @@ class MetricsExport:
 
 def _interval_secs() -> float:
     text = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "60000")
-    if not text.isdecimal() or int(text) == 0:
+    if not text.isdecimal() or not 0 < int(text) <= _LONGEST_MS:
         raise SettingsError(f"OTEL_METRIC_EXPORT_INTERVAL: expected milliseconds, got {text!r}")
     return int(text) / 1000
 

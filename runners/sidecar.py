@@ -1,7 +1,7 @@
 """The sidecar: shows what a pipeline does over HTTP.
 
 In the pipeline's process on the direct runner. `python -m runners.sidecar` runs it alone: it
-watches Kafka and PostgreSQL, and a job where a source for its runner is given.
+watches Kafka and PostgreSQL, and no job, so it is never ready.
 """
 
 import logging
@@ -11,7 +11,6 @@ import threading
 import time
 from typing import Any, Self
 
-from options.load import load, require
 from options.settings import Settings
 from runners.logs import configure_logs
 from runners.otlp_metrics import MetricsExport
@@ -87,6 +86,10 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    logging.disable(logging.WARNING)  # importing Beam warns of Google's libraries
+    from options.load import load, require  # noqa: PLC0415
+
+    logging.disable(logging.NOTSET)
     try:
         loaded = load(sys.argv[1:])
         settings = loaded.settings

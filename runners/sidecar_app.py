@@ -35,7 +35,7 @@ def make_registry(view: View) -> CollectorRegistry:
 def make_app(view: View, registry: CollectorRegistry) -> Starlette:
     """Return the application."""
     files = {path.name: path for path in sorted(_PAGE.iterdir())}
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", _file(files["index.html"])),
             *(Route(f"/page/{name}", _file(path)) for name, path in files.items()),
@@ -47,6 +47,8 @@ def make_app(view: View, registry: CollectorRegistry) -> Starlette:
             Route("/ready", _json(view.ready)),
         ]
     )
+    app.router.redirect_slashes = False  # a redirect would follow the Host header
+    return app
 
 
 def _json(answer: Callable[[], tuple[bool, dict[str, Any]]]) -> Endpoint:
@@ -62,7 +64,10 @@ def _json(answer: Callable[[], tuple[bool, dict[str, Any]]]) -> Endpoint:
 
 def _metrics(registry: CollectorRegistry) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        try:
+            encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        except (TypeError, ValueError):  # a version that is no number
+            encode, content_type = choose_encoder("")
         return Response(encode(registry), headers={"content-type": content_type})
 
     return endpoint

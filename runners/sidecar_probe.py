@@ -51,14 +51,22 @@ class Probe(Generic[Answer]):
         name: of the server.
         ask: returns the server's answer or raises.
         answer: what holds until the server has answered.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, name: str, ask: Callable[[], Answer], answer: Answer) -> None:
+    def __init__(
+        self,
+        name: str,
+        ask: Callable[[], Answer],
+        answer: Answer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.answer = answer
         self._name = name
         self._ask = ask
         self._fault: str | None = f"{name} has not answered yet"
-        self._answered_at = time.monotonic()
+        self._clock = clock
+        self._answered_at = clock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"probe-{name}", daemon=True)
 
@@ -71,7 +79,7 @@ class Probe(Generic[Answer]):
 
     def health(self) -> Health:
         """Return whether the server answers."""
-        age = time.monotonic() - self._answered_at
+        age = self._clock() - self._answered_at
         if self._fault is None and age > _STALE_SECS:
             return Health(f"{self._name} has not answered for {age:.0f} s")
         return Health(self._fault)
@@ -81,7 +89,7 @@ class Probe(Generic[Answer]):
             try:
                 self.answer = self._ask()
                 self._fault = None
-                self._answered_at = time.monotonic()
+                self._answered_at = self._clock()
             except Exception as error:  # whatever it is, the server is not as it should be
                 self._fault = f"{self._name}: {_reason(error)}"
             if self._stop.wait(INTERVAL_SECS):
@@ -150,21 +158,22 @@ class DeadLetters:
         """Return the newest ten.
 
         Raises:
-            psycopg2.Error: no answer within 2 s, or no right to read the table.
+            ConnectionError: no answer within 2 s, or no right to read the table. Names no user.
         """
-        if self._connection is None:
-            self._connection = connect(self._settings)
-            self._connection.autocommit = True  # no transaction stays open
         try:
+            if self._connection is None:
+                self._connection = connect(self._settings)
+                self._connection.autocommit = True  # no transaction stays open
             with self._connection.cursor() as cursor:
                 cursor.execute(_NEWEST_DEAD_LETTERS)
                 return [
                     dict(zip(_SHOWN, (*row, seen_at.isoformat()), strict=True))
                     for seen_at, *row in cursor.fetchall()
                 ]
-        except psycopg2.Error:
+        except psycopg2.Error as error:
             self.close()
-            raise
+            user = self._settings.db_user or "\0"
+            raise ConnectionError(str(error).replace(user, "the user")) from None
 
     def close(self) -> None:
         if self._connection is not None:

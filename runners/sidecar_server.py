@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -14,7 +15,7 @@ from transforms.errors import SettingsError
 # A connection that completes no request in this time is closed, whatever it sends meanwhile.
 # Kubernetes' and Prometheus' own limits are 1 to 10 s.
 _IDLE_SECS = 10.0
-_MAX_CONNECTIONS = 64  # beyond, the answer is 503
+_MAX_CONNECTIONS = 64  # for one more, the oldest is closed: a probe always gets in
 _MAX_HEADER_BYTES = 16 << 10
 _HEADERS = [
     ("cache-control", "no-store"),
@@ -25,10 +26,13 @@ _HEADERS = [
 
 
 class _BoundedConnection(H11Protocol):
-    """uvicorn waits for ever for the end of a request (0.54)."""
+    """Bounds how long a connection lasts and how many there are: uvicorn does not (0.54)."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.opened_at = self.loop.time()
+        if len(self.connections) > _MAX_CONNECTIONS:
+            min(self.connections, key=_opened_at).transport.abort()
         self._watch(None)
 
     def _watch(self, before: object) -> None:
@@ -41,6 +45,10 @@ class _BoundedConnection(H11Protocol):
             self.transport.abort()
         else:
             self._watch(self.cycle)
+
+
+def _opened_at(connection: Any) -> float:
+    return float(connection.opened_at)
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -62,6 +70,8 @@ def open_port(host: str, port: int) -> socket.socket:
         except OSError:
             listener.close()
             raise
+    except UnicodeError:
+        raise SettingsError(f"--sidecar_host (SIDECAR_HOST): no address, got {host!r}") from None
     except OSError as error:
         raise SettingsError(
             f"--port (PORT), --sidecar_host (SIDECAR_HOST): {host}:{port} cannot be opened: "
@@ -100,7 +110,6 @@ class HttpServer:
                 access_log=False,
                 server_header=False,
                 headers=_HEADERS,
-                limit_concurrency=_MAX_CONNECTIONS,
                 h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
                 timeout_graceful_shutdown=1,
                 callback_notify=tick,

@@ -42,34 +42,33 @@ class BeamMetric(Struct, frozen=True):
     value: int | Distribution | Gauge
 
 
-class Snapshot(Struct, frozen=True):
-    """A job at one moment.
-
-    Args:
-        state: Beam's name of it (RUNNING, DONE, FAILED, ...), or UNKNOWN.
-    """
-
-    state: str
-    metrics: list[BeamMetric]
-    job: str = ""
-
-
 class MetricsSource(Protocol):
-    """A job of some runner."""
+    """A job of some runner. Answers within milliseconds, from any thread."""
 
     @property
     def runner(self) -> str:
         """The runner's name, as `--runner` takes it."""
 
-    def snapshot(self) -> Snapshot:
-        """Return the job as it is. Answers within milliseconds, and from any thread."""
+    @property
+    def state(self) -> str:
+        """Beam's name of the job's state (RUNNING, DONE, FAILED, ...), or UNKNOWN."""
+
+    @property
+    def job(self) -> str:
+        """The job's id, empty where the runner has none."""
+
+    def beam_metrics(self) -> list[BeamMetric]:
+        """Return the metrics of all bundles that have ended."""
 
 
 class NoJob:
     """Nothing to watch: before a pipeline is built, or beside none."""
 
+    state = UNKNOWN
+    job = ""
+
     def __init__(self, runner: str) -> None:
         self.runner = runner
 
-    def snapshot(self) -> Snapshot:
-        return Snapshot(UNKNOWN, [])
+    def beam_metrics(self) -> list[BeamMetric]:
+        return []

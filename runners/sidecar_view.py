@@ -78,11 +78,11 @@ class View(Collector):
         """
         self._process = list(self._process_registry.collect())
         ends = self._kafka.answer
-        self._progress.update(time.monotonic(), sum_up(self._source.snapshot().metrics), ends)
+        self._progress.update(time.monotonic(), sum_up(self._source.beam_metrics()), ends)
 
     def lag(self) -> int | None:
         """Return the lag over all partitions, None until it is known."""
-        lags = self._progress.lags(sum_up(self._source.snapshot().metrics))
+        lags = self._progress.lags(sum_up(self._source.beam_metrics()))
         return sum(lags.values()) if lags else None
 
     def checks(self) -> dict[str, Health]:
@@ -90,7 +90,7 @@ class View(Collector):
         return {
             "kafka": self._kafka.health(),
             "postgres": self._postgres.health(),
-            "pipeline": self._pipeline_health(self._source.snapshot().state),
+            "pipeline": self._pipeline_health(self._source.state),
         }
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
@@ -154,8 +154,7 @@ class View(Collector):
 
     def status(self) -> dict[str, Any]:
         """Return what the page shows."""
-        snapshot = self._source.snapshot()
-        totals = sum_up(snapshot.metrics)
+        totals = sum_up(self._source.beam_metrics())
         lags = self._progress.lags(totals)
         commit_ms = totals.gauges.get(LAST_COMMIT_MS)
         return {
@@ -193,12 +192,11 @@ class View(Collector):
 
     def collect(self) -> Iterator[Family]:
         """Yield the job's metrics, the sidecar's own, and those of the process."""
-        snapshot = self._source.snapshot()
-        runner = self._source.runner
-        totals = sum_up(snapshot.metrics)
+        runner, metrics = self._source.runner, self._source.beam_metrics()
+        totals = sum_up(metrics)
         yield from pipeline_families(runner, totals, self._progress.lags(totals))
-        yield from beam_families(runner, snapshot.metrics)
-        yield from sidecar_families(runner, snapshot.state, self.checks(), self._versions)
+        yield from beam_families(runner, metrics)
+        yield from sidecar_families(runner, self._source.state, self.checks(), self._versions)
         yield from self._process
 
     def _pipeline_health(self, state: str) -> Health:
@@ -210,8 +208,8 @@ class View(Collector):
         return Health()
 
     def _job(self) -> dict[str, str]:
-        snapshot = self._source.snapshot()
-        return {"runner": self._source.runner, "state": snapshot.state, "job": snapshot.job}
+        source = self._source
+        return {"runner": source.runner, "state": str(source.state), "job": source.job}
 
     def _kafka_facts(self) -> dict[str, Any]:
         settings = self._settings

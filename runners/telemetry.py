@@ -6,17 +6,20 @@ attributes, queue sizes) work as its SDK documents them.
 """
 
 import logging
+import os
+import re
 import sys
 import threading
 import time
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import (
     ReadableSpan,
     SpanProcessor,
@@ -25,7 +28,10 @@ from opentelemetry.sdk.trace import (
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
 from options.settings import Settings
+from runners.logs import RepeatFilter
+from transforms.errors import SettingsError
 
+_HEADER = re.compile(r"\s*[A-Za-z0-9_.-]+\s*=[\x20-\x7e]*")
 _STOP_SECS = 1.0  # of the 10 that a stop may take
 
 _lock = threading.Lock()
@@ -39,12 +45,20 @@ class _Started(NamedTuple):
 
 
 def start_telemetry(settings: Settings) -> None:
-    """Start what the settings ask for; does nothing when this process has started it."""
+    """Start what the settings ask for; does nothing when this process has started it.
+
+    Raises:
+        SettingsError: one of OpenTelemetry's own variables is wrong.
+    """
     global _started  # noqa: PLW0603 - a process has one logging, and so one telemetry
     with _lock:
         if _started is None:
-            found = resource(settings)
-            _started = _Started(found, _start_spans(settings), _start_logs(settings, found))
+            _check_headers()
+            try:
+                found = resource(settings)
+                _started = _Started(found, _start_spans(settings), _start_logs(settings, found))
+            except Exception as error:  # the SDK raises of many kinds for its own variables
+                raise SettingsError(f"a variable OTEL_... is wrong: {error}") from None
 
 
 def span_output() -> tuple[Resource, SpanProcessor]:
@@ -78,13 +92,25 @@ def otlp_arguments(settings: Settings) -> dict[str, Any]:
 
 def resource(settings: Settings) -> Resource:
     """Return what tells this deployment from others."""
-    return Resource.create(
-        {
-            "service.name": settings.app_name,
-            "service.version": settings.version,
-            "deployment.environment.name": settings.env,
-        }
-    )
+    ours = {
+        "service.name": settings.app_name,
+        "service.version": settings.version,
+        "deployment.environment.name": settings.env,
+    }
+    known = {name: value for name, value in ours.items() if value}
+    # OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME win.
+    return Resource.create(known).merge(OTELResourceDetector().detect())
+
+
+def _check_headers() -> None:
+    """Refuse headers that the SDK would log as a whole, or gRPC not send; never shows them."""
+    for name in ("", "TRACES_", "METRICS_", "LOGS_"):
+        variable = f"OTEL_EXPORTER_OTLP_{name}HEADERS"
+        for header in filter(None, os.environ.get(variable, "").split(",")):
+            if not _HEADER.fullmatch(unquote(header)):
+                raise SettingsError(
+                    f"{variable}: expected NAME=VALUE, several separated by commas, printable"
+                )
 
 
 def _start_spans(settings: Settings) -> SynchronousMultiSpanProcessor:
@@ -112,5 +138,6 @@ def _start_logs(settings: Settings, found: Resource) -> LoggerProvider | None:
     handler = LoggingHandler(logger_provider=provider)
     # The exporter's own lines must not feed it.
     handler.addFilter(lambda record: not record.name.startswith("opentelemetry"))
+    handler.addFilter(RepeatFilter())
     logging.getLogger().addHandler(handler)
     return provider

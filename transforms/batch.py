@@ -17,7 +17,6 @@ class Batch:
     Args:
         max_rows: rows and dead letters together.
         max_bytes: of COPY lines and raw records together.
-
         is_sampled: tells which records are traced; None for none.
 
     Attributes:

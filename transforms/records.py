@@ -8,6 +8,7 @@ Headers = list[tuple[str, bytes | None]]
 
 # What the producer writes when it has no request id.
 _ABSENT_REQUEST_IDS = frozenset({"", "not-found:from-service"})
+MAX_SHOWN_ID = 256  # characters of a request id in a log line or a span; stored whole
 _NAMESPACE = uuid.UUID("8f0f4a4e-6f5b-4a7e-9a53-6f0c2f4f9d11")
 
 
@@ -71,7 +72,7 @@ def log_fields(record: KafkaRecord) -> dict[str, str | int]:
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
-        "request_id": request_id(record),
+        "request_id": request_id(record)[:MAX_SHOWN_ID],
         "trace_id": trace_id(record),
     }
     return {name: value for name, value in fields.items() if value is not None}

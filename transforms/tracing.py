@@ -20,7 +20,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from transforms.batch import Batch
-from transforms.records import KafkaRecord, header, request_id
+from transforms.records import MAX_SHOWN_ID, KafkaRecord, header, request_id
 from transforms.schema import ROW_TABLE
 
 _SCOPE = InstrumentationScope("reconciliation")
@@ -30,6 +30,7 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _OPERATION = "COPY"
 _PARENT = "traceparent"
 _PARENT_BYTES = 55
+_MAX_LINKS = 128  # as the SDK: with 10,000 an export would pass a receiver's 4 MB
 
 Position = tuple[str, int, int, int]
 Attributes = Mapping[str, str | int]
@@ -116,7 +117,7 @@ class Tracer:
             "messaging.destination.partition.id": str(record.partition),
             "messaging.kafka.offset": record.offset,
             "messaging.consumer.group.name": self._group,
-            "messaging.message.conversation_id": request_id(record),
+            "messaging.message.conversation_id": request_id(record)[:MAX_SHOWN_ID],
         }
         self._end(
             attributes,
@@ -153,7 +154,7 @@ class Tracer:
             name=f"{_OPERATION} {ROW_TABLE}",
             context=context,
             kind=SpanKind.CLIENT,
-            links=[Link(event) for event in events],
+            links=[Link(event) for event in events[:_MAX_LINKS]],
             start_time=times_ns[0],
             end_time=times_ns[1],
         )

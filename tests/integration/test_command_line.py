@@ -90,7 +90,7 @@ def test_no_output_holds_a_secret(kafka: Kafka, environment: dict[str, str], sta
 
 def test_a_wrong_password_is_one_clear_line(environment: dict[str, str], start: Start) -> None:
     process = start(environment | {"DB_PASSWORD": "wrong"}, "migrate")
-    assert process.wait() == 1
+    assert process.wait() == 4
     [line] = process.output.splitlines()
     assert "password authentication failed" in line
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -283,14 +284,14 @@ def test_broken_and_slow_clients_harm_nobody(
     topic, port = kafka.create_topic(), free_port()
     process = start(environment | {"PORT": str(port)}, f"--topic_event={topic}")
     process.wait_until_ready()
-    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(90)]
     try:
         for number, client in enumerate(clients):
             if number % 3 == 0:
                 client.sendall(b"GET /metrics HTTP/1.1\r\nX-Endless: ")  # and never goes on
-            elif number % 3 == 1:
+            elif number % 3 == 1 and number < 60:
                 client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20)  # and never reads
-            else:
+            elif number < 60:
                 client.sendall(b"\x16\x03\x01 no HTTP at all \xff\xff\r\n\r\n")
         kafka.produce(topic, [sample("payment_ok")] * 100)
         wait_until(lambda: database.count(_ROWS) == 100, f"100 rows: {process.output}")
@@ -315,6 +316,28 @@ def _is_closed(client: socket.socket) -> bool:
     except ConnectionError:
         pass
     return True
+
+
+def test_a_scraper_that_asks_for_nonsense_gets_the_text_format(
+    kafka: Kafka, environment: dict[str, str], start: Start
+) -> None:
+    process = start(environment, f"--topic_event={kafka.create_topic()}")
+    answer = process.get("/metrics", "application/openmetrics-text;version=x")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+
+
+def test_no_answer_names_the_databases_user(
+    kafka: Kafka, environment: dict[str, str], tmp_path: Path
+) -> None:
+    wrong = {"DB_USER": "marked-user", "TOPIC_EVENT": kafka.create_topic()}
+    process = Process(environment | wrong, tmp_path, module="runners.sidecar")
+    try:
+        wait_until(lambda: "authentication failed" in process.get("/ready").text, "the refusal")
+        for path in ("/ready", "/status", "/info", "/metrics"):
+            assert "marked-user" not in process.get(path).text
+    finally:
+        process.kill()
 
 
 def test_many_scrapes_at_once_are_all_answered(
@@ -352,10 +375,11 @@ def test_a_port_on_all_addresses_has_to_be_asked_for(
     kafka: Kafka, environment: dict[str, str], start: Start
 ) -> None:
     topic, port = kafka.create_topic(), free_port()
-    addresses = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None)}
+    addresses = {a.address for each in psutil.net_if_addrs().values() for a in each}
     process = start(environment | {"PORT": str(port), "TOPIC_EVENT": topic})
     process.wait_until_ready()
-    outside = [str(a) for a in addresses if ":" not in str(a) and not str(a).startswith("127.")]
+    outside = [a for a in addresses if a.count(".") == 3 and not a.startswith("127.")]
+    outside = outside or ["127.0.0.2"]  # a machine without a network: any other address
     for address in outside:
         with pytest.raises(OSError):
             get(f"http://{address}:{port}/live")

@@ -266,6 +266,49 @@ def test_a_receiver_that_fails_or_hangs_harms_nothing(
     assert all(json.loads(line) for line in process.output.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization: marked-secret"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=marked-secret%0Ab"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "-5"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zzz"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "soon"),
+    ],
+)
+def test_a_wrong_variable_of_opentelemetrys_is_one_clear_line(
+    variable: str, value: str, environment: dict[str, str], start: Start
+) -> None:
+    enabled = {"OTEL_TRACES": "true", "OTEL_METRICS": "true", "LOG_LEVEL": "debug"}
+    process = start(environment | enabled | {variable: value})
+    assert process.wait() == 2, process.output
+    [line] = [line for line in process.output.splitlines() if line.startswith("error: ")]
+    assert "OTEL_" in line
+    assert "marked-secret" not in process.output
+    assert "Traceback" not in process.output
+
+
+def test_a_stop_while_postgres_and_the_receiver_hang_ends_in_time(
+    kafka: Kafka, database: Database, environment: dict[str, str], start: Start
+) -> None:
+    topic = kafka.create_topic()
+    with socket.socket() as hangs:
+        hangs.bind(("127.0.0.1", 0))
+        hangs.listen()
+        everything = dict.fromkeys(("OTEL_TRACES", "OTEL_METRICS", "OTEL_LOGS"), "true")
+        endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"127.0.0.1:{hangs.getsockname()[1]}"}
+        process = start(environment | everything | endpoint, f"--topic_event={topic}")
+        kafka.produce(topic, [sample("payment_ok")], headers=_traced())
+        wait_until(lambda: database.count(_ROWS) == 1, f"a row: {process.output}")
+        lock = database.connect()
+        lock.cursor().execute(f"LOCK TABLE {_ROWS}")
+        kafka.produce(topic, [sample("payment_ok")], headers=_traced())
+        wait_until(lambda: process.get("/ready").status == 503, "it is stuck")
+        process.terminate()
+        assert process.wait(10) == 4, process.output
+        lock.close()
+
+
 _WORKER = """
 import pickle, sys
 write = pickle.load(sys.stdin.buffer)

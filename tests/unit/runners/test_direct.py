@@ -24,3 +24,14 @@ def test_counters_add_up_and_gauges_keep_the_newest() -> None:
     }
     assert results["counter"] == 7
     assert results["gauge"].value == 4
+
+
+def test_of_two_gauges_of_one_millisecond_the_later_is_kept() -> None:
+    merged: dict[frozenset[Any], Any] = {}
+    for value in (3, 4):
+        gauge = GaugeData(value, timestamp=1)
+        merge_infos(
+            merged, [monitoring_infos.int64_user_gauge("n", "gauge", gauge, ptransform="t")]
+        )
+    [info] = merged.values()
+    assert monitoring_infos.extract_metric_result_map_value(info).value == 4

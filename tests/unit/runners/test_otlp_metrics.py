@@ -45,7 +45,7 @@ def test_a_family_without_values_is_not_sent() -> None:
     assert list(to_otlp([CounterMetricFamily("a", "help", labels=["x"])], 1, 2)) == []
 
 
-@pytest.mark.parametrize("text", ["soon", "0", "-5"])
+@pytest.mark.parametrize("text", ["soon", "0", "-5", "9" * 20])
 def test_an_interval_that_is_no_number_is_one_clear_line(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
