@@ -8,8 +8,9 @@ from msgspec import Struct
 from runners.sidecar_totals import Partition, Totals
 from transforms.metric_names import BUCKETS_MS, EVENT_TO_COMMIT_MS, READ
 
-# A bundle ends within 1 s of its start, and then its last batch has to be written.
-STUCK_SECS = 3.5
+# A bundle ends within 1 s of its start, and then its last batch has to be written. That a bundle
+# has ended is seen up to 1 s later, and being stuck has to be seen within 5 s.
+STUCK_SECS = 3.0
 _RATE_SECS = 5.0
 _LATENCY_SECS = 60.0
 
