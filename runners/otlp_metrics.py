@@ -21,12 +21,12 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric as Family
 from prometheus_client.core import Sample
+from prometheus_client.registry import Collector
 
 from options.settings import Settings
-from runners.telemetry import otlp_arguments, resource
+from runners.telemetry import checked_variables, otlp_arguments, resource
 from transforms.errors import SettingsError
 
 _LONGEST_MS = 86_400_000  # a day
@@ -47,14 +47,12 @@ class MetricsExport:
         SettingsError: one of OpenTelemetry's own variables is wrong.
     """
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, settings: Settings, collector: Collector) -> None:
+        self._collector = collector
         self._resource = resource(settings)
         self._interval_secs = _interval_secs()
-        try:
+        with checked_variables():
             self._exporter = OTLPMetricExporter(**otlp_arguments(settings))
-        except Exception as error:  # the SDK raises of many kinds for its own variables
-            raise SettingsError(f"a variable OTEL_... is wrong: {error}") from None
         self._started_ns = time.time_ns()
         self._stop = threading.Event()
         self.thread = threading.Thread(target=self._run, name="otlp-metrics", daemon=True)
@@ -76,7 +74,7 @@ class MetricsExport:
                 _LOGGER.warning("metrics were not sent by OTLP", exc_info=True)
 
     def _data(self) -> MetricsData:
-        metrics = to_otlp(self._registry.collect(), self._started_ns, time.time_ns())
+        metrics = to_otlp(self._collector.collect(), self._started_ns, time.time_ns())
         scope = ScopeMetrics(InstrumentationScope("reconciliation"), list(metrics), "")
         return MetricsData([ResourceMetrics(self._resource, [scope], "")])
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 from options.settings import Settings
 from runners.logs import configure_logs
 from runners.otlp_metrics import MetricsExport
-from runners.sidecar_app import make_app, make_registry
+from runners.sidecar_app import make_app
 from runners.sidecar_probe import DeadLetters, KafkaEnds, Probe
 from runners.sidecar_server import HttpServer, open_port
 from runners.sidecar_source import MetricsSource, NoJob
@@ -46,9 +46,8 @@ class Sidecar:
         self._kafka = Probe[dict[Partition, int]]("Kafka", KafkaEnds(settings), {})
         self._postgres = Probe[list[dict[str, Any]]]("PostgreSQL", DeadLetters(settings), [])
         self._view = View(settings, port, self._kafka, self._postgres, source)
-        registry = make_registry(self._view)
-        self._server = HttpServer(listener, make_app(self._view, registry), self._tick)
-        self._export = MetricsExport(settings, registry) if settings.otel_metrics else None
+        self._server = HttpServer(listener, make_app(self._view), self._tick)
+        self._export = MetricsExport(settings, self._view) if settings.otel_metrics else None
 
     def watch(self, source: MetricsSource) -> None:
         """Show another job from now on."""

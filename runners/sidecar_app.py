@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -25,21 +24,14 @@ _TYPES = {
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def make_registry(view: View) -> CollectorRegistry:
-    """Return what `/metrics` shows."""
-    registry = CollectorRegistry()
-    registry.register(view)
-    return registry
-
-
-def make_app(view: View, registry: CollectorRegistry) -> Starlette:
+def make_app(view: View) -> Starlette:
     """Return the application."""
     files = {path.name: path for path in sorted(_PAGE.iterdir())}
     app = Starlette(
         routes=[
             Route("/", _file(files["index.html"])),
             *(Route(f"/page/{name}", _file(path)) for name, path in files.items()),
-            Route("/metrics", _metrics(registry)),
+            Route("/metrics", _metrics(view)),
             Route("/info", _json(lambda: (True, view.info()))),
             Route("/status", _json(lambda: (True, view.status()))),
             Route("/health", _json(lambda: (True, {"live": True}))),
@@ -62,13 +54,13 @@ def _json(answer: Callable[[], tuple[bool, dict[str, Any]]]) -> Endpoint:
     return endpoint
 
 
-def _metrics(registry: CollectorRegistry) -> Endpoint:
+def _metrics(view: View) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
             encode, content_type = choose_encoder(request.headers.get("accept", ""))
         except (TypeError, ValueError):  # a version that is no number
             encode, content_type = choose_encoder("")
-        return Response(encode(registry), headers={"content-type": content_type})
+        return Response(encode(view), headers={"content-type": content_type})
 
     return endpoint
 

@@ -74,7 +74,7 @@ class View(Collector):
         """Look at the job and the process; call it once a second.
 
         The process' files in /proc are read here, not for a request: each system call gives the
-        interpreter's lock away, and a busy pipeline gives it back 5 ms later.
+        interpreter's lock away, and a busy pipeline gives it back milliseconds later.
         """
         self._process = list(self._process_registry.collect())
         ends = self._kafka.answer

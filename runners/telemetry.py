@@ -11,6 +11,8 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -54,11 +56,9 @@ def start_telemetry(settings: Settings) -> None:
     with _lock:
         if _started is None:
             _check_headers()
-            try:
+            with checked_variables():
                 found = resource(settings)
                 _started = _Started(found, _start_spans(settings), _start_logs(settings, found))
-            except Exception as error:  # the SDK raises of many kinds for its own variables
-                raise SettingsError(f"a variable OTEL_... is wrong: {error}") from None
 
 
 def span_output() -> tuple[Resource, SpanProcessor]:
@@ -90,6 +90,19 @@ class _ProcessResource(Resource):
 
     def __hash__(self) -> int:
         return 0
+
+
+@contextmanager
+def checked_variables() -> Iterator[None]:
+    """Turn what the SDK raises for its own variables, which is of many kinds.
+
+    Raises:
+        SettingsError: one of them is wrong.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise SettingsError(f"a variable OTEL_... is wrong: {error}") from None
 
 
 def otlp_arguments(settings: Settings) -> dict[str, Any]:

@@ -50,31 +50,32 @@ class Receiver:
         ]
 
 
-class _Traces(trace_service_pb2_grpc.TraceServiceServicer):
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
+_SERVICES = (
+    (
+        trace_service_pb2_grpc.TraceServiceServicer,
+        trace_service_pb2_grpc.add_TraceServiceServicer_to_server,
+        trace_service_pb2.ExportTraceServiceResponse,
+    ),
+    (
+        metrics_service_pb2_grpc.MetricsServiceServicer,
+        metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server,
+        metrics_service_pb2.ExportMetricsServiceResponse,
+    ),
+    (
+        logs_service_pb2_grpc.LogsServiceServicer,
+        logs_service_pb2_grpc.add_LogsServiceServicer_to_server,
+        logs_service_pb2.ExportLogsServiceResponse,
+    ),
+)
 
-    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802
-        self._receiver.requests.append(request)
-        return trace_service_pb2.ExportTraceServiceResponse()
 
+def _servicer(base: type[Any], response: type[Any], receiver: Receiver) -> Any:
+    class Servicer(base):
+        def Export(self, request: Any, context: Any) -> Any:  # noqa: N802
+            receiver.requests.append(request)
+            return response()
 
-class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-
-    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802
-        self._receiver.requests.append(request)
-        return metrics_service_pb2.ExportMetricsServiceResponse()
-
-
-class _Logs(logs_service_pb2_grpc.LogsServiceServicer):
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-
-    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802
-        self._receiver.requests.append(request)
-        return logs_service_pb2.ExportLogsServiceResponse()
+    return Servicer()
 
 
 @contextmanager
@@ -83,9 +84,8 @@ def otlp_receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool)
-        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Traces(receiver), server)
-        metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(_Metrics(receiver), server)
-        logs_service_pb2_grpc.add_LogsServiceServicer_to_server(_Logs(receiver), server)
+        for base, add, response in _SERVICES:
+            add(_servicer(base, response, receiver), server)
         receiver.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         server.start()
         try:

@@ -159,6 +159,30 @@ class Database:
         finally:
             connection.close()
 
+    @contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """Keep everybody else from a table."""
+        connection = self.connect()
+        try:
+            connection.cursor().execute(sql.SQL("LOCK TABLE {}").format(sql.Identifier(table)))
+            yield
+        finally:
+            connection.close()
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """End all connections to the database, and refuse new ones."""
+        name = self.environment["DB_NAME"]
+        server = Database(self.environment | {"DB_NAME": "postgres"})
+        server.query(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        try:
+            server.query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
+            yield
+        finally:
+            server.query(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
     def count(self, table: str) -> int:
         statement = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
         connection = self.connect()
@@ -216,6 +240,13 @@ def get(url: str, accept: str = "", timeout_secs: float = 5.0) -> Answer:
     except urllib.error.HTTPError as error:
         with error:
             return Answer(error.code, error.headers, error.read().decode())
+
+
+def metric_value(answer: Answer, name: str) -> float:
+    """Return the sum over a metric's series."""
+    lines = [line for line in answer.text.splitlines() if re.match(rf"{name}[{{ ]", line)]
+    assert lines, f"{name} is not there"
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
 class Process:

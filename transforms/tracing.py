@@ -85,23 +85,35 @@ class Tracer:
         Returns:
             The ids of the events' spans, by position.
         """
-        now_ns = time.time_ns()
-        events = {
-            record.position: self._event(
-                record, batch.started_ns, now_ns, errors.get(record.position, "")
-            )
-            for record in batch.sampled
+        events = self._batch(
+            batch, started_ns, lambda record: errors.get(record.position, ""), server, ""
+        )
+        return {
+            record.position: trace.format_span_id(event.span_id)
+            for record, event in zip(batch.sampled, events, strict=True)
         }
-        if events:
-            self._write(batch, list(events.values()), (started_ns, now_ns), server, "")
-        return {position: trace.format_span_id(c.span_id) for position, c in events.items()}
 
     def failed(self, batch: Batch, started_ns: int, error: Exception) -> None:
         """Trace the write of a batch that failed as a whole, if it has sampled events."""
-        now_ns, name = time.time_ns(), type(error).__name__
-        events = [self._event(each, batch.started_ns, now_ns, name) for each in batch.sampled]
+        name = type(error).__name__
+        self._batch(batch, started_ns, lambda _: name, {}, name)
+
+    def _batch(
+        self,
+        batch: Batch,
+        started_ns: int,
+        error_of: Callable[[KafkaRecord], str],
+        server: Attributes,
+        error: str,
+    ) -> list[SpanContext]:
+        now_ns = time.time_ns()
+        events = [
+            self._event(record, batch.started_ns, now_ns, error_of(record))
+            for record in batch.sampled
+        ]
         if events:
-            self._write(batch, events, (started_ns, now_ns), {}, name)
+            self._write(batch, events, (started_ns, now_ns), server, error)
+        return events
 
     def _event(
         self, record: KafkaRecord, started_ns: int, ended_ns: int, error: str
@@ -175,7 +187,7 @@ class Tracer:
 def _sampler(tracing: Tracing) -> Callable[[KafkaRecord], bool]:
     """Return what tells whether to trace a record.
 
-    Ask it while the record is still in the processor's cache: 0.2 microseconds then, three
+    Ask it while the record is still in the processor's cache: 0.13 microseconds then, several
     times as much a batch later.
     """
     ratio = tracing.ratio

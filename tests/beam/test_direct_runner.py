@@ -98,11 +98,11 @@ def test_memory_is_flat_over_thousands_of_bundles() -> None:
     before, ticks = _live_objects(), _ticks(result)
     memory = psutil.Process().memory_info().rss
     wait_until(lambda: _ticks(result) > ticks + 4_000, "4,000 bundles more", timeout_secs=240)
-    after = _live_objects()
     grown_bytes = psutil.Process().memory_info().rss - memory
+    # While bundles run, many objects live for a moment; what is kept only grows.
+    wait_until(lambda: _live_objects() - before < 1_000, "no objects kept", timeout_secs=30)
     result.cancel()
     result.wait_until_finish(30_000)
-    assert after - before < 1_000, "objects kept"
     assert grown_bytes < 8 << 20, "bytes kept"
 
 

@@ -65,15 +65,13 @@ def test_a_second_signal_kills(
     kafka.produce(topic, [sample("payment_ok")])
     process = start(environment, f"--topic_event={topic}")
     wait_until(lambda: database.count(_ROWS) == 1, "a row")
-    lock = database.connect()
-    lock.cursor().execute(f"LOCK TABLE {_ROWS}")
-    kafka.produce(topic, [sample("payment_ok")])
-    _wait_for_blocked_write(database)
-    process.terminate()
-    wait_until(lambda: "stopping" in process.output, "the stop")
-    process.terminate()
-    assert process.wait(timeout_secs=5) == -signal.SIGTERM
-    lock.close()
+    with database.locked(_ROWS):
+        kafka.produce(topic, [sample("payment_ok")])
+        _wait_for_blocked_write(database)
+        process.terminate()
+        wait_until(lambda: "stopping" in process.output, "the stop")
+        process.terminate()
+        assert process.wait(timeout_secs=5) == -signal.SIGTERM
 
 
 def test_a_stop_during_a_blocked_write_ends_in_time_and_loses_nothing(
@@ -84,14 +82,12 @@ def test_a_stop_during_a_blocked_write_ends_in_time_and_loses_nothing(
     flags = (f"--topic_event={topic}",)
     process = start(environment, *flags)
     wait_until(lambda: database.count(_ROWS) == 1, "a row")
-    lock = database.connect()
-    lock.cursor().execute(f"LOCK TABLE {_ROWS}")
-    kafka.produce(topic, [sample("payment_ok")] * 3)
-    _wait_for_blocked_write(database)
-    process.terminate()
-    assert process.wait(timeout_secs=12) == 4
-    assert "nothing is lost" in process.output
-    lock.close()
+    with database.locked(_ROWS):
+        kafka.produce(topic, [sample("payment_ok")] * 3)
+        _wait_for_blocked_write(database)
+        process.terminate()
+        assert process.wait(timeout_secs=12) == 4
+        assert "nothing is lost" in process.output
     rest = start(environment, "--until_end", *flags)
     assert rest.wait() == 0, rest.output
     assert database.count(_ROWS) == 4
@@ -104,15 +100,9 @@ def test_a_database_outage_is_waited_out(
     process = start(environment, f"--topic_event={topic}")
     kafka.produce(topic, [sample("payment_ok")])
     wait_until(lambda: database.count(_ROWS) == 1, f"a row: {process.output}")
-    name = database.environment["DB_NAME"]
-    server = Database(database.environment | {"DB_NAME": "postgres"})
-    server.query(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-    server.query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
-    )
-    kafka.produce(topic, [sample("payment_ok")] * 100)
-    wait_until(lambda: "PostgreSQL is away" in process.output, "a try to connect again")
-    server.query(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    with database.outage():
+        kafka.produce(topic, [sample("payment_ok")] * 100)
+        wait_until(lambda: "PostgreSQL is away" in process.output, "a try to connect again")
     wait_until(lambda: database.count(_ROWS) == 101, f"all rows: {process.output}")
     assert database.count("order_clearance_reconciliacion_dead_letter") == 0
     process.terminate()

@@ -1,12 +1,9 @@
 """The sidecar of a running pipeline, as Prometheus, Kubernetes and a person ask it."""
 
 import json
-import os
 import re
-import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,32 +11,23 @@ import psutil
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from runners.local_kafka import start_kafka
-from runners.processes import Service, free_port
+from runners.processes import free_port
 from runners.sample_events import produce, sample_events
 from tests.support import (
     ROOT,
-    Answer,
     Database,
     Kafka,
     Process,
     Start,
     get,
+    metric_value,
     sample,
     wait_until,
 )
 
 _ROWS = "order_clearance_reconciliacion"
-_NOT_READY_SECS = 5.0
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 _EVENTS = 3_000
-
-
-def _value(answer: Answer, name: str) -> float:
-    """Return the sum over a metric's series."""
-    lines = [line for line in answer.text.splitlines() if re.match(rf"{name}[{{ ]", line)]
-    assert lines, f"{name} is not there"
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
 def _reason(process: Process, check: str) -> str:
@@ -53,25 +41,27 @@ def test_metrics_agree_with_what_became_of_the_events(
     produced = produce({"bootstrap.servers": kafka.address}, topic, sample_events(_EVENTS))
     process = start(environment, f"--topic_event={topic}")
     wait_until(
-        lambda: _value(process.get("/metrics"), "reconciliation_records_read_total") == _EVENTS,
+        lambda: (
+            metric_value(process.get("/metrics"), "reconciliation_records_read_total") == _EVENTS
+        ),
         f"all events: {process.output}",
     )
     metrics = process.get("/metrics")
     stored = produced["row"] + produced["dead"]
-    assert _value(metrics, "reconciliation_rows_written_total") == produced["row"]
-    assert _value(metrics, "reconciliation_dead_letters_total") == produced["dead"]
-    assert _value(metrics, "reconciliation_records_skipped_total") == produced["skipped"]
-    assert _value(metrics, "reconciliation_event_to_commit_seconds_count") == stored
-    assert _value(metrics, "reconciliation_batch_rows_sum") == stored
-    assert _value(metrics, "reconciliation_ready") == 1
+    assert metric_value(metrics, "reconciliation_rows_written_total") == produced["row"]
+    assert metric_value(metrics, "reconciliation_dead_letters_total") == produced["dead"]
+    assert metric_value(metrics, "reconciliation_records_skipped_total") == produced["skipped"]
+    assert metric_value(metrics, "reconciliation_event_to_commit_seconds_count") == stored
+    assert metric_value(metrics, "reconciliation_batch_rows_sum") == stored
+    assert metric_value(metrics, "reconciliation_ready") == 1
     assert 'partition="2"' in metrics.text
     unbatched = 'beam_elements_total{runner="DirectRunner",step="Read from Kafka/Unbatch"}'
     assert f"{unbatched} {_EVENTS}.0\n" in metrics.text
     newest = database.query(f"SELECT extract(epoch FROM max(created_at)) FROM {_ROWS}")[0][0]
-    commit = _value(metrics, "reconciliation_last_commit_timestamp_seconds")
+    commit = metric_value(metrics, "reconciliation_last_commit_timestamp_seconds")
     assert float(newest) <= commit < float(newest) + 60
     wait_until(  # behind the records that end the producer's transactions
-        lambda: _value(process.get("/metrics"), "reconciliation_lag_records") == 0, "no lag"
+        lambda: metric_value(process.get("/metrics"), "reconciliation_lag_records") == 0, "no lag"
     )
 
 
@@ -186,81 +176,6 @@ def test_no_answer_and_no_line_holds_a_secret(
         assert environment["DB_PASSWORD"] not in text
     for text in texts[: len(paths)]:
         assert "marked-payload" not in text
-
-
-@pytest.fixture
-def own_kafka(tmp_path: Path) -> Iterator[tuple[Service, Kafka]]:
-    """A broker that a test may stop; needs a JDK and Maven, as processes."""
-    folder = tmp_path / "kafka"
-    folder.mkdir()
-    service, address = start_kafka(folder)
-    yield service, Kafka(address)
-    service.stop()
-
-
-def test_not_ready_while_kafka_hangs_and_when_it_is_gone(
-    own_kafka: tuple[Service, Kafka], environment: dict[str, str], start: Start
-) -> None:
-    service, kafka = own_kafka
-    topic = kafka.create_topic()
-    process = start(environment | {"KAFKA_BROKER_1": kafka.address}, f"--topic_event={topic}")
-    process.wait_until_ready()
-    os.kill(service.pid, signal.SIGSTOP)
-    try:
-        wait_until(
-            lambda: process.get("/ready").status == 503, "Kafka's hang seen", _NOT_READY_SECS
-        )
-        assert "Kafka" in _reason(process, "kafka")
-        assert process.get("/live").status == 200
-    finally:
-        os.kill(service.pid, signal.SIGCONT)
-    process.wait_until_ready()
-    service.stop()
-    wait_until(lambda: process.get("/ready").status == 503, "Kafka's end seen", _NOT_READY_SECS)
-    assert process.get("/ready").json()["checks"]["postgres"]["ok"]
-
-
-def test_not_ready_while_postgres_is_gone(
-    kafka: Kafka, database: Database, environment: dict[str, str], start: Start
-) -> None:
-    process = start(environment, f"--topic_event={kafka.create_topic()}")
-    process.wait_until_ready()
-    name = database.environment["DB_NAME"]
-    server = Database(database.environment | {"DB_NAME": "postgres"})
-    server.query(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-    server.query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
-    )
-    wait_until(lambda: process.get("/ready").status == 503, "the outage seen", _NOT_READY_SECS)
-    assert _reason(process, "postgres").startswith("PostgreSQL: ")
-    assert environment["DB_PASSWORD"] not in process.get("/ready").text
-    server.query(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    process.wait_until_ready()
-
-
-def test_not_ready_while_it_is_stuck_and_its_lag_goes_on_growing(
-    kafka: Kafka, database: Database, environment: dict[str, str], start: Start
-) -> None:
-    topic = kafka.create_topic()
-    kafka.produce(topic, [sample("payment_ok")])
-    process = start(environment, f"--topic_event={topic}")
-    wait_until(lambda: database.count(_ROWS) == 1, "a row")
-    process.wait_until_ready()
-    lock = database.connect()
-    lock.cursor().execute(f"LOCK TABLE {_ROWS}")
-    kafka.produce(topic, [sample("payment_ok")] * 10)
-    wait_until(lambda: process.get("/ready").status == 503, "it is stuck", _NOT_READY_SECS)
-    assert "has not moved" in _reason(process, "pipeline")
-    assert _reason(process, "kafka") == _reason(process, "postgres") == "None"
-    kafka.produce(topic, [sample("payment_ok")] * 10)
-    # Each transaction ends with a record of Kafka's own, which no consumer sees.
-    wait_until(
-        lambda: _value(process.get("/metrics"), "reconciliation_lag_records") >= 20,
-        "the lag that Kafka tells",
-    )
-    lock.close()
-    process.wait_until_ready()
-    wait_until(lambda: _value(process.get("/metrics"), "reconciliation_lag_records") == 0, "no lag")
 
 
 def test_a_port_in_use_is_one_clear_line(

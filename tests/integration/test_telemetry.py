@@ -300,13 +300,11 @@ def test_a_stop_while_postgres_and_the_receiver_hang_ends_in_time(
         process = start(environment | everything | endpoint, f"--topic_event={topic}")
         kafka.produce(topic, [sample("payment_ok")], headers=_traced())
         wait_until(lambda: database.count(_ROWS) == 1, f"a row: {process.output}")
-        lock = database.connect()
-        lock.cursor().execute(f"LOCK TABLE {_ROWS}")
-        kafka.produce(topic, [sample("payment_ok")], headers=_traced())
-        wait_until(lambda: process.get("/ready").status == 503, "it is stuck")
-        process.terminate()
-        assert process.wait(10) == 4, process.output
-        lock.close()
+        with database.locked(_ROWS):
+            kafka.produce(topic, [sample("payment_ok")], headers=_traced())
+            wait_until(lambda: process.get("/ready").status == 503, "it is stuck")
+            process.terminate()
+            assert process.wait(10) == 4, process.output
 
 
 _WORKER = """
